@@ -1,0 +1,1 @@
+"""The configuration: one ``emafusion.yaml`` with environment overrides, checked as a whole before anything starts."""

@@ -1,0 +1,80 @@
+"""Configuration of the cascade service."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from servicekit.settings.base import Name, PositiveMs, Probability, Section
+
+
+class PolicySettings(Section):
+    """When an answer is accepted."""
+
+    name: Name
+    """Unique name under which requests choose the policy."""
+    kind: Literal["threshold"] = "threshold"
+    """`threshold`: the calibrated confidence must reach `threshold`."""
+    threshold: Probability = 0.7
+    """Least confidence of an accepted answer."""
+    disagreement_max: Probability = 1.0
+    """Greatest disagreement of the judges on an accepted answer; 1.0 never refuses."""
+
+
+class CeilingSettings(Section):
+    """Hard limits of one request, checked before each attempt."""
+
+    cost_max_nano_usd: int = Field(default=1_000_000_000, ge=0, le=10**15)
+    """Most that one request may cost in nano-USD, attempts and judges together."""
+    attempts_max: int = Field(default=4, ge=1, le=16)
+    """Most attempts."""
+    output_tokens_max: int = Field(default=16_384, ge=1, le=1_048_576)
+    """Most output tokens over all attempts."""
+
+
+class StoreSettings(Section):
+    """Where decision records are kept."""
+
+    url: str = "sqlite+aiosqlite:///.emafusion/decisions.sqlite3"
+    """SQLAlchemy URL: `sqlite+aiosqlite:///PATH` or `postgresql+asyncpg://…`."""
+    record_text: bool = False
+    """True records prompts and answers; false records their hashes only."""
+    write_timeout_ms: PositiveMs = 5_000
+    """Longest time for one write in milliseconds."""
+
+
+class StaticPlanSettings(Section):
+    """What to do when the router can't be reached."""
+
+    models: tuple[Name, ...] = Field(default=(), max_length=16)
+    """Models to try, in this order. Default: none, the request fails with UNAVAILABLE."""
+
+
+class CascadeSettings(Section):
+    """The cascade service."""
+
+    policies: tuple[PolicySettings, ...] = Field(default=(PolicySettings(name="balanced"),), min_length=1, max_length=64)
+    """Acceptance policies."""
+    default_policy: Name = "balanced"
+    """Policy of a request that names none."""
+    default_delivery: Literal["buffered", "speculative"] = "buffered"
+    """Delivery mode of a request that names none."""
+    ceilings: CeilingSettings = CeilingSettings()
+    """Defaults of the ceilings, and their upper bounds."""
+    attempt_timeout_ms: PositiveMs = 120_000
+    """Longest duration of one attempt; shortened to what the deadline leaves."""
+    attempt_time_min_ms: PositiveMs = 500
+    """No attempt is started with less time than this left on the deadline."""
+    deadline_margin_ms: PositiveMs = 100
+    """Part of the deadline that is kept back for the answer's way to the caller."""
+    router_timeout_ms: PositiveMs = 5_000
+    """Longest wait for the router."""
+    judge_timeout_ms: PositiveMs = 60_000
+    """Longest wait for the judges on one attempt."""
+    when_router_down: StaticPlanSettings = StaticPlanSettings()
+    """Static plan for when the router can't be reached."""
+    when_judge_down: Literal["escalate", "fail"] = "escalate"
+    """`escalate`: an attempt without a verdict is not accepted and the next model is asked. `fail`: the request fails with UNAVAILABLE."""
+    store: StoreSettings = StoreSettings()
+    """Decision records."""

@@ -1,0 +1,78 @@
+"""The whole configuration file."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field, model_validator
+
+from servicekit.settings.base import Section
+from servicekit.settings.cascade import CascadeSettings
+from servicekit.settings.judge import JudgeSettings, LlmJudgeSettings
+from servicekit.settings.models import ModelSettings
+from servicekit.settings.router import RouterSettings
+from servicekit.settings.serving import (
+    ArtifactSettings,
+    LimitSettings,
+    LoggingSettings,
+    ServerSettings,
+    ServicesSettings,
+    TelemetrySettings,
+)
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    models: tuple[ModelSettings, ...] = Field(min_length=1, max_length=256)
+    """Models that requests can be routed to."""
+    router: RouterSettings = RouterSettings()
+    """The router service."""
+    judge: JudgeSettings = JudgeSettings()
+    """The judge service."""
+    cascade: CascadeSettings = CascadeSettings()
+    """The cascade service."""
+    services: ServicesSettings = ServicesSettings()
+    """Addresses of the three services."""
+    server: ServerSettings = ServerSettings()
+    """What every gRPC server does alike."""
+    limits: LimitSettings = LimitSettings()
+    """Bounds of the content of requests."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """OpenTelemetry."""
+    logging: LoggingSettings = LoggingSettings()
+    """Logs."""
+    artifacts: ArtifactSettings = ArtifactSettings()
+    """What training publishes and services load."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        _unique("models", [model.name for model in self.models])
+        _unique("judge.judges", [judge.name for judge in self.judge.judges])
+        _unique("cascade.policies", [policy.name for policy in self.cascade.policies])
+        return self
+
+    @model_validator(mode="after")
+    def _references_resolve(self) -> Settings:
+        models = {model.name for model in self.models}
+        policies = {policy.name for policy in self.cascade.policies}
+        _known("cascade.default_policy", self.cascade.default_policy, policies)
+        for name in self.cascade.when_router_down.models:
+            _known("cascade.when_router_down.models", name, models)
+        for judge in self.judge.judges:
+            if isinstance(judge, LlmJudgeSettings):
+                _known(f"judge.judges.{judge.name}.model", judge.model, models)
+        if (slow := self.router.taxonomy.slow_classifier) is not None:
+            _known("router.taxonomy.slow_classifier.model", slow.model, models)
+        return self
+
+
+def _unique(where: str, names: list[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise ValueError(f"`{where}`: names must be unique, given twice: {', '.join(twice)}")
+
+
+def _known(where: str, name: str, names: set[str]) -> None:
+    if name not in names:
+        raise ValueError(f"`{where}`: `{name}` is not configured; known: {', '.join(sorted(names))}")

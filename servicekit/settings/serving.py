@@ -1,0 +1,96 @@
+"""Configuration that all services share: addresses, limits, telemetry, logs, artifacts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from servicekit.settings.base import PositiveMs, Section
+
+
+class ListenSettings(Section):
+    """Where one service listens, and where the others find it."""
+
+    listen: str = Field(pattern=r"^[^\s]+:\d{1,5}$")
+    """Address to listen on, `host:port`; port 0 takes a free one."""
+    target: str = Field(min_length=1)
+    """gRPC target under which other services reach it, such as `dns:///router:50051`."""
+
+
+class ServerSettings(Section):
+    """What every gRPC server of the suite does alike."""
+
+    in_flight_max: int = Field(default=256, ge=1, le=100_000)
+    """Most requests in flight."""
+    queue_max: int = Field(default=256, ge=0, le=100_000)
+    """Most requests that wait for admission; beyond it a request is refused with RESOURCE_EXHAUSTED."""
+    queue_wait_max_ms: PositiveMs = 5_000
+    """Longest wait for admission in milliseconds."""
+    default_deadline_ms: PositiveMs = 120_000
+    """Deadline of a request that brings none."""
+    deadline_max_ms: PositiveMs = 600_000
+    """A longer deadline is shortened to this."""
+    message_bytes_max: int = Field(default=4 * 1024 * 1024, ge=1_024, le=256 * 1024 * 1024)
+    """Largest message, received or sent."""
+    reflection: bool = True
+    """Serve gRPC reflection."""
+    drain_grace_ms: PositiveMs = 10_000
+    """After SIGTERM: how long requests in flight may go on."""
+    connection_age_max_ms: PositiveMs = 1_800_000
+    """Connections are closed after this time so that clients spread again over replicas."""
+    keepalive_time_ms: PositiveMs = 30_000
+    """A connection without traffic is probed after this time."""
+
+
+class LimitSettings(Section):
+    """Bounds of the content of requests."""
+
+    messages_max: int = Field(default=256, ge=1, le=256)
+    """Most messages in a conversation."""
+    message_chars_max: int = Field(default=200_000, ge=1, le=10_000_000)
+    """Longest message in characters."""
+    conversation_chars_max: int = Field(default=400_000, ge=1, le=20_000_000)
+    """Longest conversation in characters."""
+    candidate_chars_max: int = Field(default=200_000, ge=1, le=10_000_000)
+    """Longest candidate in characters."""
+
+
+class TelemetrySettings(Section):
+    """OpenTelemetry."""
+
+    otlp_endpoint: str | None = None
+    """gRPC endpoint of an OTLP receiver, such as `http://127.0.0.1:4317`. Default: none."""
+    file: str | None = None
+    """File to which finished spans are appended as JSON lines, for running without a collector. Default: none."""
+    sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
+    """Share of the traces that are recorded; the caller's decision has precedence."""
+    metric_interval_ms: PositiveMs = 10_000
+    """Interval of metric exports."""
+    record_text: bool = False
+    """True puts prompts and answers into spans. Off by default."""
+
+
+class LoggingSettings(Section):
+    """Logs: JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity."""
+
+
+class ArtifactSettings(Section):
+    """What training publishes and services load."""
+
+    directory: str = "artifacts"
+    """Folder of the artifacts; relative to the configuration file."""
+
+
+class ServicesSettings(Section):
+    """Addresses of the three services."""
+
+    router: ListenSettings = ListenSettings(listen="127.0.0.1:50051", target="dns:///127.0.0.1:50051")
+    """The router service."""
+    judge: ListenSettings = ListenSettings(listen="127.0.0.1:50052", target="dns:///127.0.0.1:50052")
+    """The judge service."""
+    cascade: ListenSettings = ListenSettings(listen="127.0.0.1:50053", target="dns:///127.0.0.1:50053")
+    """The cascade service."""
