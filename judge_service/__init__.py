@@ -1,0 +1,1 @@
+"""How likely is it that an answer is right: a panel of judges and its calibrated verdict."""

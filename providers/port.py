@@ -5,7 +5,7 @@ Adapters implement it over HTTP or a recording; wrappers of the same port add re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -42,7 +42,8 @@ class ChatRequest:
 
     ``max_output_tokens`` is 1 or more; ``temperature`` 0.0 to 2.0; ``top_p`` above 0.0 up to 1.0; ``top_logprobs`` 0 to 20
     alternatives per token, 0 for the chosen token only. ``logprobs`` asks for token log-probabilities; a model without that
-    capability ignores it. ``timeout_s`` bounds the whole call.
+    capability ignores it. ``timeout_s`` bounds the whole call. ``labels`` say why the model is asked, for telemetry only: they are
+    never sent to the provider.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -54,6 +55,7 @@ class ChatRequest:
     logprobs: bool = False
     top_logprobs: int = 0
     timeout_s: float | None = None
+    labels: tuple[tuple[str, str | int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +142,10 @@ class ChatModel(Protocol):
         """What is known of the model."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answers ``request``: any number of ``Chunk``, then exactly one ``Finished``.
 
-        The call to the provider ends when the iterator is closed (``aclose``) or its task is cancelled.
+        The call to the provider ends when the generator is closed (``aclose``) or its task is cancelled.
         Raises ``ProviderError`` (see ``providers.errors``) and nothing else.
         """
         ...

@@ -1,0 +1,1 @@
+"""Which models should answer a request, in which order, and why."""

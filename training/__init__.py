@@ -1,0 +1,1 @@
+"""Offline: from recorded answers to the artifacts that the services load."""

@@ -1,0 +1,1 @@
+"""gRPC face: validate, call the domain, map."""

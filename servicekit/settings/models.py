@@ -102,7 +102,7 @@ class ModelSettings(Section):
     """Default and upper bound of the tokens of one answer."""
     capabilities: frozenset[Capability] = frozenset()
     """What the endpoint can do beyond plain chat."""
-    extra_body: dict[str, str | int | float | bool] = {}
+    extra_body: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further fields for the body of each request to an `openai_compatible` endpoint."""
     recording: str | None = None
     """Path of the Parquet file with recorded answers; only and always with provider `recorded`."""

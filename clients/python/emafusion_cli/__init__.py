@@ -1,0 +1,1 @@
+"""The `emafusion` command line."""
