@@ -1,0 +1,161 @@
+"""Every span, attribute, event and metric name of the suite.
+
+``GEN_AI_*`` follow the OpenTelemetry GenAI conventions v1.41.0 and ``RPC_*`` the RPC conventions v1.44.0. They are copied here because both
+are still changing and this file decides when we follow. ``EMAFUSION_*`` is our own namespace for what has no convention.
+Telemetry names stand nowhere else; a test forbids the literals.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- GenAI: attributes of a call to a model -------------------------------------------------------------------------------------
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+GEN_AI_REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
+GEN_AI_REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_OUTPUT_TYPE: Final = "gen_ai.output.type"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - counts tokens of text
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+"""Opt-in: set only when `telemetry.record_text` is on."""
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+"""Opt-in: set only when `telemetry.record_text` is on."""
+
+OPERATION_CHAT: Final = "chat"
+"""Value of ``GEN_AI_OPERATION_NAME`` for every call to a model, and first word of its span's name."""
+TOKEN_TYPE_INPUT: Final = "input"  # noqa: S105 - counts tokens of text
+TOKEN_TYPE_OUTPUT: Final = "output"  # noqa: S105 - counts tokens of text
+
+# --- GenAI: evaluation, one event per judge ---------------------------------------------------------------------------------------
+EVENT_GEN_AI_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+GEN_AI_EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+GEN_AI_EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+GEN_AI_EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+GEN_AI_EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+# --- GenAI: metrics ---------------------------------------------------------------------------------------------------------------
+METRIC_GEN_AI_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - counts tokens of text
+"""Histogram, {token}."""
+METRIC_GEN_AI_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+"""Histogram, seconds."""
+METRIC_GEN_AI_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+"""Histogram, seconds."""
+
+# --- General ----------------------------------------------------------------------------------------------------------------------
+ERROR_TYPE: Final = "error.type"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+SERVICE_NAME: Final = "service.name"
+SERVICE_NAMESPACE: Final = "service.namespace"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+EVENT_EXCEPTION: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+
+# --- RPC --------------------------------------------------------------------------------------------------------------------------
+RPC_SYSTEM_NAME: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
+RPC_METHOD_ORIGINAL: Final = "rpc.method_original"
+RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
+RPC_SYSTEM_GRPC: Final = "grpc"
+"""Value of ``RPC_SYSTEM_NAME``."""
+RPC_METHOD_OTHER: Final = "_OTHER"
+"""Value of ``RPC_METHOD`` for a method that the server does not have, so that callers can't inflate the number of series."""
+METRIC_RPC_SERVER_CALL_DURATION: Final = "rpc.server.call.duration"
+"""Histogram, seconds."""
+METRIC_RPC_CLIENT_CALL_DURATION: Final = "rpc.client.call.duration"
+"""Histogram, seconds."""
+
+# --- Spans of our own -------------------------------------------------------------------------------------------------------------
+SPAN_ENCODE: Final = "encode"
+"""INTERNAL: one text through the sentence encoder, its wait for a batch included."""
+SPAN_CLASSIFY: Final = "classify"
+"""INTERNAL: taxonomy and plan."""
+SPAN_JUDGE: Final = "judge"
+"""INTERNAL: first word of the span of one judge on one candidate; the judge's name follows."""
+
+# --- Errors -----------------------------------------------------------------------------------------------------------------------
+EMAFUSION_ERROR_REASON: Final = "emafusion.error.reason"
+"""Reason of the error status that a server answered with, as in the error's ErrorInfo."""
+
+# --- Cascade ----------------------------------------------------------------------------------------------------------------------
+EMAFUSION_CASCADE_TIER: Final = "emafusion.cascade.tier"
+"""Place of the model in the plan, 0 for the first."""
+EMAFUSION_CASCADE_ATTEMPT: Final = "emafusion.cascade.attempt"
+"""Number of the attempt in the request, 1 for the first."""
+EMAFUSION_CASCADE_MODEL: Final = "emafusion.cascade.model"
+EMAFUSION_CASCADE_FROM_MODEL: Final = "emafusion.cascade.from_model"
+EMAFUSION_CASCADE_TO_MODEL: Final = "emafusion.cascade.to_model"
+EMAFUSION_CASCADE_REASON: Final = "emafusion.cascade.reason"
+EMAFUSION_CASCADE_CONFIDENCE: Final = "emafusion.cascade.confidence"
+EMAFUSION_CASCADE_DISAGREEMENT: Final = "emafusion.cascade.disagreement"
+EMAFUSION_CASCADE_THRESHOLD: Final = "emafusion.cascade.threshold"
+EMAFUSION_CASCADE_POLICY: Final = "emafusion.cascade.policy"
+EMAFUSION_CASCADE_POLICY_HASH: Final = "emafusion.cascade.policy_hash"
+EMAFUSION_CASCADE_DELIVERY: Final = "emafusion.cascade.delivery"
+EMAFUSION_CASCADE_OUTCOME: Final = "emafusion.cascade.outcome"
+EMAFUSION_CASCADE_CEILING: Final = "emafusion.cascade.ceiling"
+EMAFUSION_CASCADE_DECISION_ID: Final = "emafusion.cascade.decision_id"
+EMAFUSION_CASCADE_ATTEMPTS: Final = "emafusion.cascade.attempts"
+EMAFUSION_CASCADE_COST_NANO_USD: Final = "emafusion.cascade.cost_nano_usd"
+
+EVENT_CASCADE_ROUTED: Final = "emafusion.cascade.routed"
+EVENT_CASCADE_ESCALATED: Final = "emafusion.cascade.escalated"
+EVENT_CASCADE_COMMITTED: Final = "emafusion.cascade.committed"
+EVENT_CASCADE_RETRACTED: Final = "emafusion.cascade.retracted"
+
+METRIC_CASCADE_REQUESTS: Final = "emafusion.cascade.requests"
+METRIC_CASCADE_ATTEMPTS: Final = "emafusion.cascade.attempts"
+METRIC_CASCADE_ESCALATIONS: Final = "emafusion.cascade.escalations"
+METRIC_CASCADE_COST: Final = "emafusion.cascade.cost"
+"""Counter, nano-USD."""
+METRIC_CASCADE_TIME_TO_FIRST_DELTA: Final = "emafusion.cascade.time_to_first_delta"
+"""Histogram, seconds."""
+
+# --- Router -----------------------------------------------------------------------------------------------------------------------
+EMAFUSION_ROUTER_KIND: Final = "emafusion.router.kind"
+EMAFUSION_ROUTER_CLEAR: Final = "emafusion.router.clear"
+EMAFUSION_ROUTER_PLAN_MODELS: Final = "emafusion.router.plan_models"
+EMAFUSION_ROUTER_BATCH_SIZE: Final = "emafusion.router.batch_size"
+EMAFUSION_ROUTER_INPUT_TOKENS: Final = "emafusion.router.input_tokens"
+METRIC_ROUTER_PLANS: Final = "emafusion.router.plans"
+METRIC_ROUTER_BATCH_SIZE: Final = "emafusion.router.batch_size"
+METRIC_ROUTER_QUEUE_WAIT: Final = "emafusion.router.queue_wait"
+"""Histogram, seconds."""
+
+# --- Judge ------------------------------------------------------------------------------------------------------------------------
+EMAFUSION_JUDGE_NAME: Final = "emafusion.judge.name"
+EMAFUSION_JUDGE_KIND: Final = "emafusion.judge.kind"
+EMAFUSION_JUDGE_STATE: Final = "emafusion.judge.state"
+EMAFUSION_JUDGE_CANDIDATE_ID: Final = "emafusion.judge.candidate_id"
+EMAFUSION_JUDGE_CONFIDENCE: Final = "emafusion.judge.confidence"
+METRIC_JUDGE_OUTCOMES: Final = "emafusion.judge.outcomes"
+METRIC_JUDGE_DURATION: Final = "emafusion.judge.duration"
+"""Histogram, seconds."""
+
+# --- Providers --------------------------------------------------------------------------------------------------------------------
+EMAFUSION_PROVIDER_COST_NANO_USD: Final = "emafusion.provider.cost_nano_usd"
+EMAFUSION_PROVIDER_USAGE_ESTIMATED: Final = "emafusion.provider.usage_estimated"
+EMAFUSION_PROVIDER_RETRIES: Final = "emafusion.provider.retries"
+EVENT_PROVIDER_RETRY: Final = "emafusion.provider.retry"
+METRIC_PROVIDER_COST: Final = "emafusion.provider.cost"
+"""Counter, nano-USD."""
+
+# --- Bucket boundaries of histograms ------------------------------------------------------------------------------------------------
+SECONDS_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Durations of remote calls in seconds, as the RPC conventions advise."""
+GENERATION_SECONDS_BUCKETS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""Durations of work by language models in seconds, as the GenAI conventions advise."""
+TOKEN_BUCKETS: Final = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
+"""Token counts, as the GenAI conventions advise."""
