@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,9 @@ def span_line(span: ReadableSpan, *, service: str) -> bytes:
         "start_unix_nano": span.start_time,
         "end_unix_nano": span.end_time,
         "status": span.status.status_code.name,
-        "attributes": _plain(span.attributes),
+        "attributes": dict(span.attributes or {}),
         "events": [
-            {"name": event.name, "time_unix_nano": event.timestamp, "attributes": _plain(event.attributes)} for event in span.events
+            {"name": event.name, "time_unix_nano": event.timestamp, "attributes": dict(event.attributes or {})} for event in span.events
         ],
     }
     return (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-
-
-def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in (attributes or {}).items()}
