@@ -1,0 +1,78 @@
+"""Whether an answer is good enough, and if not, why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cascade_service.domain.chat import FinishReason
+from cascade_service.domain.events import EscalationReason
+from cascade_service.domain.verdict import Defect, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdPolicy:
+    """Accepts at a calibrated confidence of ``threshold`` or more, unless the judges are further apart than allowed.
+
+    Both figures are 0.0 to 1.0; a ``disagreement_max`` of 1.0 never refuses.
+    """
+
+    name: str
+    threshold: float
+    disagreement_max: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The answer ends the cascade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """The answer does not end the cascade. ``detail`` says more in words and never quotes the answer."""
+
+    reason: EscalationReason
+    detail: str
+
+
+AcceptanceDecision = Accept | Escalate
+
+# Ordered by what helps the caller most to know: a cut-off answer is often also malformed, and a refusal is often also short.
+_REASON_BY_DEFECT = {
+    Defect.TRUNCATED: EscalationReason.TRUNCATED,
+    Defect.REFUSED: EscalationReason.REFUSED,
+    Defect.EMPTY: EscalationReason.MALFORMED,
+    Defect.MALFORMED: EscalationReason.MALFORMED,
+    Defect.DEGENERATE: EscalationReason.MALFORMED,
+}
+
+
+def decide(
+    policy: ThresholdPolicy, *, text: str, finish_reason: FinishReason, verdict: Verdict | None, unjudged_detail: str = ""
+) -> AcceptanceDecision:
+    """Applies ``policy`` to a finished answer.
+
+    Defects count before confidence: a panel that is confident in half an answer is confident in the wrong thing. What the
+    finish reason and the bare text already show counts even when there is no verdict.
+    """
+    defects = _seen_without_judges(text, finish_reason) | set(verdict.defects if verdict is not None else ())
+    for defect, reason in _REASON_BY_DEFECT.items():
+        if defect in defects:
+            return Escalate(reason, f"defect: {defect.value}")
+    if verdict is None:
+        return Escalate(EscalationReason.UNJUDGED, unjudged_detail or "no verdict")
+    if not verdict.confidence >= policy.threshold:
+        return Escalate(EscalationReason.LOW_CONFIDENCE, f"confidence {verdict.confidence:.3f} is below {policy.threshold:.3f}")
+    if verdict.disagreement > policy.disagreement_max:
+        return Escalate(EscalationReason.JUDGES_DISAGREE, f"disagreement {verdict.disagreement:.3f} is above {policy.disagreement_max:.3f}")
+    return Accept()
+
+
+def _seen_without_judges(text: str, finish_reason: FinishReason) -> set[Defect]:
+    seen: set[Defect] = set()
+    if not text.strip():
+        seen.add(Defect.EMPTY)
+    if finish_reason is FinishReason.LENGTH:
+        seen.add(Defect.TRUNCATED)
+    if finish_reason is FinishReason.CONTENT_FILTER:
+        seen.add(Defect.REFUSED)
+    return seen

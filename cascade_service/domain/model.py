@@ -1,0 +1,67 @@
+"""A language model as the cascade asks it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, Message, Usage
+from cascade_service.domain.pricing import Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is known of a model without asking it."""
+
+    name: str
+    max_output_tokens: int
+    price: Price = field(default_factory=Price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """What a model is asked. ``max_output_tokens`` is 1 or more; ``timeout_s`` bounds the whole call in seconds."""
+
+    messages: tuple[Message, ...]
+    params: GenerationParams
+    max_output_tokens: int
+    timeout_s: float
+    tier: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A piece of the answer; may be empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerEnd:
+    """The end of an answer."""
+
+    finish_reason: FinishReason
+    usage: Usage
+    cost_nano_usd: int
+    logprobs: LogprobSummary | None = None
+
+
+ModelEvent = TextChunk | AnswerEnd
+
+
+class Model(Protocol):
+    """A language model."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What is known of the model."""
+        ...
+
+    def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
+        """Any number of ``TextChunk``, then one ``AnswerEnd``. Closing the generator ends the call to the provider.
+
+        Raises ``ModelFailed`` and nothing else.
+        """
+        ...
