@@ -1,0 +1,58 @@
+"""What is known of the call that is being served. The interceptors fill it in; handlers may read it."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+
+from servicekit.errors import StatusSpec
+
+_INFRASTRUCTURE: Final = ("/grpc.health.", "/grpc.reflection.")
+
+
+@dataclass(slots=True)
+class CallState:
+    """One call. Times are seconds on the monotonic clock; ``deadline_at`` is set before the handler runs."""
+
+    method: str
+    """`package.Service/Method`, without the leading slash."""
+    started_at: float = field(default_factory=time.monotonic)
+    deadline_at: float | None = None
+    queue_s: float = 0.0
+    """Seconds the call waited for admission."""
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    reason: str = ""
+    """Reason of the error, empty for none."""
+
+    def failed(self, spec: StatusSpec) -> None:
+        """Notes how the call ends."""
+        self.code = spec.code
+        self.reason = spec.reason
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the call came in."""
+        return time.monotonic() - self.started_at
+
+
+CURRENT_CALL: Final[ContextVar[CallState | None]] = ContextVar("servicekit_current_call", default=None)
+
+
+def current_call() -> CallState | None:
+    """The call that the current task serves; None outside of one."""
+    return CURRENT_CALL.get()
+
+
+def queue_wait_s() -> float:
+    """Seconds the current call waited for admission; 0 outside of a call."""
+    call = CURRENT_CALL.get()
+    return call.queue_s if call is not None else 0.0
+
+
+def is_infrastructure(method: str) -> bool:
+    """True for health and reflection, which must answer when nothing else does. ``method`` has its leading slash."""
+    return method.startswith(_INFRASTRUCTURE)
