@@ -1,0 +1,49 @@
+"""The judge service as the cascade's judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc
+
+from cascade_service.adapters.wire import NotUnderstood, judge_request_to_wire, verdict_from_wire
+from cascade_service.domain.errors import JudgeUnavailable
+from cascade_service.domain.ports import JudgeQuestion
+from cascade_service.domain.verdict import Verdict
+from servicekit.errors import read_status
+
+if TYPE_CHECKING:
+    from emafusion.judge.v1.judge_service_pb2_grpc import JudgeServiceAsyncStub
+
+_log = structlog.get_logger(__name__)
+
+
+class JudgeOverGrpc:
+    """Asks the judge service. A cancelled caller cancels the call."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: JudgeServiceAsyncStub = judge_service_pb2_grpc.JudgeServiceStub(channel)
+
+    async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
+        """The panel's verdict on the candidate. Raises ``JudgeUnavailable``, whatever went wrong: no verdict is no verdict."""
+        try:
+            response = await self._stub.Judge(judge_request_to_wire(question), timeout=timeout_s)
+            return _verdict(response, question.candidate.id)
+        except grpc.aio.AioRpcError as error:
+            status = read_status(error)
+            _log.warning("judge_unavailable", code=status.code.name, reason=status.reason, detail=status.message)
+            raise JudgeUnavailable(f"the judge service did not answer: {status.reason or status.code.name}") from error
+        except NotUnderstood as error:
+            _log.warning("judge_not_understood", detail=str(error))
+            raise JudgeUnavailable(f"the verdict can't be understood: {error}") from error
+
+
+def _verdict(response: judge_service_pb2.JudgeResponse, candidate_id: str) -> Verdict:
+    for outcome in response.outcomes:
+        if outcome.candidate_id == candidate_id:
+            if outcome.HasField("verdict"):
+                return verdict_from_wire(outcome.verdict)
+            raise JudgeUnavailable(f"the panel has no verdict: {outcome.error.message}")
+    raise NotUnderstood("it judges another candidate")
