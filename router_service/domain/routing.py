@@ -1,0 +1,129 @@
+"""Plans a request: reads it, classifies it, weighs the models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from router_service.domain.models import CandidateModel, Constraints
+from router_service.domain.planning import ModelOrder, order_models
+from router_service.domain.ports import ConversationReader, FastClassifier, Reading, SlowClassifier
+from router_service.domain.suitability import SuitabilityTable
+from router_service.domain.taxonomy import Axis, AxisDistribution, ClearRule, Taxonomy, assess
+
+
+class RouteKind(Enum):
+    """Which evidence a plan rests on."""
+
+    TAXONOMY = "taxonomy"
+    PRIOR = "prior"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request to plan: the texts of its conversation, last one last, and what the plan must respect."""
+
+    messages: tuple[str, ...]
+    constraints: Constraints
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The models to try and everything the choice rests on. Times are in seconds."""
+
+    order: ModelOrder
+    kind: RouteKind
+    taxonomy: Taxonomy
+    reasons: tuple[str, ...]
+    input_tokens: int
+    policy_hash: str
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPolicy:
+    """What decides besides the models: when a category is clear, λ, and the fingerprint of all of it."""
+
+    clear_rule: ClearRule
+    slow_weight: float
+    policy_hash: str
+
+
+class Planner(Protocol):
+    """Plans requests."""
+
+    async def plan(self, query: Query) -> Plan:
+        """The plan for ``query``. Raises ``RoutingError``."""
+        ...
+
+
+class TaxonomyRouter:
+    """The taxonomy router: measured success rates of the category, or overall ones when the category is not clear."""
+
+    def __init__(
+        self,
+        *,
+        models: Sequence[CandidateModel],
+        table: SuitabilityTable,
+        policy: RoutingPolicy,
+        reader: ConversationReader,
+        fast: FastClassifier,
+        slow: SlowClassifier | None,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives seconds that never go back."""
+        self._models = tuple(models)
+        self._table = table
+        self._policy = policy
+        self._reader = reader
+        self._fast = fast
+        self._slow = slow
+        self._clock = clock
+
+    async def plan(self, query: Query) -> Plan:
+        """The plan for ``query``. Raises ``EmptyPlan`` or ``EncoderOverloaded``."""
+        reading, slow = await self._read(query)
+        started = self._clock()
+        fast = await self._fast.classify(reading.vector)
+        classify_s = self._clock() - started
+        taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
+        kind = RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR
+        suitability = {
+            model.name: self._table.for_category(model.name, taxonomy) if taxonomy.clear else self._table.overall(model.name)
+            for model in self._models
+        }
+        order = order_models(self._models, constraints=query.constraints, suitability=suitability, input_tokens=reading.input_tokens)
+        return Plan(
+            order=order,
+            kind=kind,
+            taxonomy=taxonomy,
+            reasons=(*_category_reasons(taxonomy, self._policy.clear_rule), *order.reasons),
+            input_tokens=reading.input_tokens,
+            policy_hash=self._policy.policy_hash,
+            queue_s=reading.queue_s,
+            inference_s=reading.inference_s + classify_s,
+        )
+
+    async def _read(self, query: Query) -> tuple[Reading, Mapping[Axis, AxisDistribution]]:
+        """The reading and, where one is configured, what the slow classifier says; both run side by side."""
+        if self._slow is None:
+            return await self._reader.read(query.messages), {}
+        slow = asyncio.ensure_future(self._slow.classify(query.messages[-1]))
+        try:
+            reading = await self._reader.read(query.messages)
+            return reading, await slow
+        finally:
+            slow.cancel()  # without effect once it is done
+
+
+def _category_reasons(taxonomy: Taxonomy, rule: ClearRule) -> tuple[str, ...]:
+    rested_on = [taxonomy.on(axis) for axis in rule.axes]
+    named = ", ".join(f"{found.axis} {found.best.label} ({found.best.probability:.2f})" for found in rested_on)
+    if taxonomy.clear:
+        return (f"the category is clear: {named}; success rates of that category were used",)
+    doubtful = ", ".join(found.axis for found in taxonomy.unclear_axes(rule))
+    return (f"the category is not clear on {doubtful} ({named}; {rule.probability_min:.2f} needed); overall success rates were used",)

@@ -1,0 +1,112 @@
+"""Φ(model, category): how often a model was right in a category, and how sure we are of it.
+
+Each success rate is a Beta posterior: prior pseudo-counts plus successes and failures that were counted. Cells are one domain at one
+reasoning complexity. A request's Φ is the mean over cells, weighted with the probability that the request belongs there; its spread
+follows from the law of total variance, so an uncertain category widens it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import fsum, sqrt
+
+from router_service.domain.taxonomy import Axis, Taxonomy
+
+CellKey = tuple[str, str]
+"""Domain and reasoning complexity."""
+
+
+@dataclass(frozen=True, slots=True)
+class BetaBelief:
+    """A success rate as Beta(α, β), both above 0."""
+
+    alpha: float
+    beta: float
+
+    def __post_init__(self) -> None:
+        """Refuses parameters that are no Beta distribution."""
+        if not (self.alpha > 0.0 and self.beta > 0.0):
+            raise ValueError(f"a Beta distribution needs α > 0 and β > 0, not {self.alpha} and {self.beta}")
+
+    @staticmethod
+    def around(mean: float, *, strength: float) -> BetaBelief:
+        """The belief with ``mean`` (above 0 and below 1) that weighs as much as ``strength`` observations."""
+        return BetaBelief(mean * strength, (1.0 - mean) * strength)
+
+    @property
+    def mean(self) -> float:
+        """α / (α + β)."""
+        return self.alpha / (self.alpha + self.beta)
+
+    @property
+    def variance(self) -> float:
+        """αβ / ((α + β)² (α + β + 1))."""
+        total = self.alpha + self.beta
+        return self.alpha * self.beta / (total * total * (total + 1.0))
+
+    def after(self, *, successes: float, failures: float) -> BetaBelief:
+        """The posterior after that many successes and failures."""
+        return BetaBelief(self.alpha + successes, self.beta + failures)
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """A model in one cell: its success rate, from how many answers, and the mean tokens of its answers."""
+
+    belief: BetaBelief
+    observations: int
+    output_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """All that was measured of a model: over everything, and by cell."""
+
+    overall: CellRecord
+    cells: Mapping[CellKey, CellRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Suitability:
+    """Φ for one request: mean 0.0 to 1.0, standard deviation 0.0 to 0.5, predicted output tokens, and what it rests on."""
+
+    mean: float
+    stddev: float
+    output_tokens: float
+    observations: int
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuitabilityTable:
+    """The measured models; ``unknown`` stands for every other one."""
+
+    models: Mapping[str, ModelRecord]
+    unknown: ModelRecord
+
+    def overall(self, model: str) -> Suitability:
+        """Φ without regard to the category."""
+        record = self.models.get(model, self.unknown)
+        belief = record.overall.belief
+        return Suitability(
+            belief.mean, sqrt(belief.variance), record.overall.output_tokens, record.overall.observations, measured=model in self.models
+        )
+
+    def for_category(self, model: str, taxonomy: Taxonomy) -> Suitability:
+        """Φ for a request with the given taxonomy; ``observations`` are those of the most probable cell."""
+        record = self.models.get(model, self.unknown)
+        weighted = list(_weighted_cells(record, taxonomy))
+        mean = fsum(weight * cell.belief.mean for weight, cell in weighted)
+        second_moment = fsum(weight * (cell.belief.variance + cell.belief.mean**2) for weight, cell in weighted)
+        tokens = fsum(weight * cell.output_tokens for weight, cell in weighted)
+        _, likeliest = max(weighted, key=lambda entry: entry[0])
+        return Suitability(mean, sqrt(max(0.0, second_moment - mean * mean)), tokens, likeliest.observations, measured=model in self.models)
+
+
+def _weighted_cells(record: ModelRecord, taxonomy: Taxonomy) -> Iterator[tuple[float, CellRecord]]:
+    """Every cell with its probability; labels without a cell of their own count as the model overall."""
+    for domain in taxonomy.on(Axis.DOMAIN).labels:
+        for complexity in taxonomy.on(Axis.REASONING_COMPLEXITY).labels:
+            weight = domain.probability * complexity.probability
+            yield weight, record.cells.get((domain.label, complexity.label), record.overall)
