@@ -7,11 +7,13 @@ ProviderError
 │   └── ConcurrencyExceeded
 ├── ServerFault             other 5xx
 ├── ProviderTimeout         connect, first chunk, idle or total time ran out
+│   └── DeadlineReached     the time that the caller gave ran out
 ├── ConnectionBroken        refused, reset, closed mid-stream
 ├── MalformedResponse       garbage, half a JSON, an end without a finish
 ├── AuthenticationFailed    401, 403
 ├── RequestRejected         400, 404, 422
 ├── ContextTooLong          the conversation does not fit this model
+├── NotRecorded             a recording holds no answer to this prompt
 └── ContentPolicyViolation  the provider's policy forbids the prompt
 """
 
@@ -81,6 +83,12 @@ class ProviderTimeout(ProviderError):
     retryable = True
 
 
+class DeadlineReached(ProviderTimeout):
+    """The time that the caller gave ran out; it says nothing about the endpoint."""
+
+    retryable = False
+
+
 class ConnectionBroken(ProviderError):
     """The connection was refused, reset, or closed in mid-stream."""
 
@@ -112,6 +120,12 @@ class ContextTooLong(ProviderError):
     """The conversation does not fit; a model with a larger window may do."""
 
     kind = "context_too_long"
+
+
+class NotRecorded(ProviderError):
+    """A recording holds no answer of this model to this prompt; another model's may be recorded."""
+
+    kind = "not_recorded"
 
 
 class ContentPolicyViolation(ProviderError):
