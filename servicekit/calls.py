@@ -31,7 +31,7 @@ class CallState:
     def failed(self, spec: StatusSpec) -> None:
         """Notes how the call ends."""
         self.code = spec.code
-        self.reason = spec.reason
+        self.reason = str(spec.reason)
 
     @property
     def duration_s(self) -> float:

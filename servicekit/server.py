@@ -1,0 +1,181 @@
+"""Server bootstrap: interceptors, health, reflection, keepalive, limits, and a shutdown that ends in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import grpc
+import structlog
+from grpc_reflection.v1alpha import reflection
+
+from servicekit.errors import ErrorTable
+from servicekit.health import Health
+from servicekit.interceptors.chain import Chain, build_chain
+from servicekit.settings.serving import ServerSettings
+from servicekit.telemetry import Telemetry
+
+AddServices = Callable[[grpc.aio.Server], Sequence[str]]
+"""Registers servicers at the server and returns the full names of their services."""
+Hook = Callable[[], Awaitable[None]]
+
+_ABORT_FLUSH_S: Final = 1.0
+_CLOSE_S: Final = 0.2
+_CONNECTION_AGE_GRACE_MS: Final = 600_000
+_KEEPALIVE_TIMEOUT_MS: Final = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+class RunningServer:
+    """A server that listens. `stop` may be called more than once, by more than one task."""
+
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        *,
+        chain: Chain,
+        health: Health,
+        host: str,
+        port: int,
+        drain_grace_s: float,
+    ) -> None:
+        self._server = server
+        self._chain = chain
+        self._health = health
+        self._drain_grace_s = drain_grace_s
+        self._stopping: asyncio.Task[None] | None = None
+        self.port = port
+        self.address = f"{host}:{port}"
+
+    async def set_ready(self) -> None:
+        """Health says SERVING from now on, for the server and each service."""
+        await self._health.serving()
+
+    async def stop(self) -> None:
+        """Drains and closes: health says NOT_SERVING, no new call is taken, calls in flight may go on for the grace.
+
+        Those that then still run end with UNAVAILABLE / SHUTTING_DOWN. Returns within the grace and about a second.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._drain(), name="drain")
+        await asyncio.shield(self._stopping)
+
+    async def wait_stopped(self) -> None:
+        """Returns when the server is closed."""
+        await self._server.wait_for_termination()
+
+    async def _drain(self) -> None:
+        await self._health.draining()
+        deadline = self._chain.deadline
+        _log.info("draining", in_flight=deadline.in_flight, grace_s=self._drain_grace_s)
+        # Refuses new calls from here on; the grace is ours to end, because health watchers would otherwise use it up.
+        closing = asyncio.create_task(self._server.stop(self._drain_grace_s + _ABORT_FLUSH_S + _CLOSE_S))
+        if not await _within(self._drain_grace_s, deadline.wait_idle):
+            _log.warning("drain grace is over", in_flight=deadline.in_flight)
+            deadline.end_all()
+            await _within(_ABORT_FLUSH_S, deadline.wait_idle)
+        await self._server.stop(_CLOSE_S)
+        await closing
+        _log.info("stopped", address=self.address)
+
+
+async def start_server(
+    *,
+    add_services: AddServices,
+    settings: ServerSettings,
+    listen: str,
+    errors: ErrorTable,
+    telemetry: Telemetry,
+    ready: bool = True,
+) -> RunningServer:
+    """A server that listens on ``listen`` (`host:port`, port 0 for a free one). Raises RuntimeError when it can't.
+
+    With ``ready`` false its health says NOT_SERVING until `RunningServer.set_ready`.
+    """
+    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter)
+    server = grpc.aio.server(interceptors=chain.interceptors, options=server_options(settings))
+    services = tuple(add_services(server))
+    health = Health(services)
+    await health.attach(server)
+    if settings.reflection:
+        reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    port = server.add_insecure_port(listen)
+    await server.start()
+    running = RunningServer(
+        server,
+        chain=chain,
+        health=health,
+        host=listen.rpartition(":")[0],
+        port=port,
+        drain_grace_s=settings.drain_grace_ms / 1e3,
+    )
+    if ready:
+        await running.set_ready()
+    return running
+
+
+async def run_service(
+    name: str,
+    *,
+    add_services: AddServices,
+    settings: ServerSettings,
+    listen: str,
+    errors: ErrorTable,
+    telemetry: Telemetry,
+    warm_up: Hook | None = None,
+    on_drain: Hook | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal does not cut the drain short.
+
+    ``warm_up`` runs while the server listens and health still says NOT_SERVING. ``on_drain`` runs after the last call has ended and
+    closes what the service opened. Telemetry is flushed last. Logs `serving` with the address once ready.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = await start_server(
+        add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, ready=False
+    )
+    try:
+        if warm_up is not None:
+            await warm_up()
+        await running.set_ready()
+        _log.info("serving", address=running.address, name=name)
+        await stop.wait()
+    finally:
+        await running.stop()
+        if on_drain is not None:
+            await on_drain()
+        if not await asyncio.to_thread(telemetry.shutdown):
+            _log.warning("telemetry was not flushed in time")
+
+
+def server_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Arguments of gRPC's core."""
+    return [
+        ("grpc.max_receive_message_length", settings.message_bytes_max),
+        ("grpc.max_send_message_length", settings.message_bytes_max),
+        ("grpc.max_connection_age_ms", settings.connection_age_max_ms),
+        ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
+        ("grpc.keepalive_time_ms", settings.keepalive_time_ms),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Clients probe at the same interval; half of it leaves room for clocks that differ.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", settings.keepalive_time_ms // 2),
+        # Two servers on one port would each get half of the calls; an error at start is better.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+async def _within(seconds: float, wait: Hook) -> bool:
+    """True when ``wait`` returned in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wait()
+    except TimeoutError:
+        return False
+    return True
