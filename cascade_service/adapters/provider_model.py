@@ -14,6 +14,7 @@ from providers import errors as provider_errors
 from providers import port
 from servicekit import semconv
 
+_COUNT_MAX = 10**15
 _UNCERTAIN_BELOW = math.log(0.5)
 
 
@@ -119,14 +120,19 @@ def _end(finished: port.Finished, logprobs: LogprobSummary | None) -> AnswerEnd:
     return AnswerEnd(
         finish_reason=FinishReason.UNSPECIFIED if unknown else FinishReason[finished.finish_reason.name],
         usage=Usage(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
+            input_tokens=_count(usage.input_tokens),
+            output_tokens=_count(usage.output_tokens),
+            cached_input_tokens=_count(usage.cached_input_tokens),
             estimated=usage.estimated,
         ),
-        cost_nano_usd=finished.cost_nano_usd,
+        cost_nano_usd=_count(finished.cost_nano_usd),
         logprobs=logprobs,
     )
+
+
+def _count(reported: int) -> int:
+    """What a provider reports, held within what messages and records can carry."""
+    return min(max(reported, 0), _COUNT_MAX)
 
 
 def _failure(error: provider_errors.ProviderError) -> ModelFailed:

@@ -38,7 +38,7 @@ def build_completion(
         attempts=summaries,
         usage=sum((summary.usage for summary in summaries), Usage()),
         cost_nano_usd=sum(summary.cost_nano_usd + summary.judge_cost_nano_usd for summary in summaries),
-        timing=Timing(queue_s=0.0, inference_s=sum(summary.duration_s for summary in summaries) + judging_s, total_s=total_s),
+        timing=Timing(queue_s=request.queue_s, inference_s=sum(summary.duration_s for summary in summaries) + judging_s, total_s=total_s),
         trace_id=request.trace_id,
         policy_hash=policy_hash(request, plan=plan, attempts=attempts),
     )

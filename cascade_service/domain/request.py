@@ -16,7 +16,7 @@ class CascadeRequest:
     """What to answer and under which rules.
 
     ``deadline_at_s`` is on the scale of ``Clock.monotonic_s``. ``fixed_plan`` is empty, or the models to try in order.
-    ``trace_id`` has 32 hex digits or is empty.
+    ``queue_s`` is what the request waited for admission, in seconds. ``trace_id`` has 32 hex digits or is empty.
     """
 
     decision_id: str
@@ -29,4 +29,5 @@ class CascadeRequest:
     delivery: DeliveryMode
     fixed_plan: tuple[str, ...]
     deadline_at_s: float
+    queue_s: float = 0.0
     trace_id: str = ""

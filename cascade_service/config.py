@@ -1,0 +1,83 @@
+"""What the configuration says to the cascade, in the domain's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cascade_service.domain.acceptance import ThresholdPolicy
+from cascade_service.domain.ceilings import Ceilings, TimeLimits
+from cascade_service.domain.events import DeliveryMode
+from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.pricing import Price
+from cascade_service.domain.rules import CascadeRules
+from providers.pricing import to_price
+from servicekit.settings.models import ModelSettings
+from servicekit.settings.root import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDefaults:
+    """What a request gets that does not ask for something else. ``ceilings`` are upper bounds as well."""
+
+    policies: Mapping[str, ThresholdPolicy]
+    default_policy: str
+    delivery: DeliveryMode
+    ceilings: Ceilings
+
+
+def request_defaults(settings: Settings) -> RequestDefaults:
+    """The defaults of requests."""
+    cascade = settings.cascade
+    return RequestDefaults(
+        policies={
+            policy.name: ThresholdPolicy(name=policy.name, threshold=policy.threshold, disagreement_max=policy.disagreement_max)
+            for policy in cascade.policies
+        },
+        default_policy=cascade.default_policy,
+        delivery=DeliveryMode(cascade.default_delivery),
+        ceilings=Ceilings(
+            cost_max_nano_usd=cascade.ceilings.cost_max_nano_usd,
+            attempts_max=cascade.ceilings.attempts_max,
+            output_tokens_max=cascade.ceilings.output_tokens_max,
+        ),
+    )
+
+
+def cascade_rules(settings: Settings) -> CascadeRules:
+    """The operator's rules."""
+    cascade = settings.cascade
+    return CascadeRules(
+        times=TimeLimits(
+            attempt_s=cascade.attempt_timeout_ms / 1e3,
+            attempt_min_s=cascade.attempt_time_min_ms / 1e3,
+            margin_s=cascade.deadline_margin_ms / 1e3,
+        ),
+        router_timeout_s=cascade.router_timeout_ms / 1e3,
+        judge_timeout_s=cascade.judge_timeout_ms / 1e3,
+        static_plan=cascade.when_router_down.models,
+        refuse_unjudged=cascade.when_judge_down == "fail",
+        answer_chars_max=settings.limits.candidate_chars_max,
+    )
+
+
+def catalogue(settings: Settings, availability: Mapping[str, str]) -> dict[str, ConfiguredModel]:
+    """All configured models by name. ``availability`` maps names to why a model is disabled, empty for a usable one."""
+    return {model.name: _configured(model, availability.get(model.name, "")) for model in settings.models}
+
+
+def _configured(model: ModelSettings, disabled_reason: str) -> ConfiguredModel:
+    price = to_price(model.price)
+    return ConfiguredModel(
+        name=model.name,
+        provider=model.provider,
+        price=Price(
+            input_nano_usd_per_mtok=price.input_nano_usd_per_mtok,
+            output_nano_usd_per_mtok=price.output_nano_usd_per_mtok,
+            cached_input_nano_usd_per_mtok=price.cached_input_nano_usd_per_mtok,
+        ),
+        context_tokens=model.context_tokens,
+        max_output_tokens=model.max_output_tokens,
+        capabilities=frozenset(model.capabilities),
+        disabled_reason=disabled_reason,
+    )
