@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from emafusion_cli.catalogue import UnknownWeights, find_weights
-from emafusion_cli.environment import process_environment
 from emafusion_cli.weights import ModelStore, models_directory
+from servicekit.settings.process import process_environment
 
 EXIT_NOT_READY = 3
 _PORT_MAX = 65_535

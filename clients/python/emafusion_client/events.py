@@ -1,0 +1,88 @@
+"""What happens while a request is answered: a closed union, ``Event``, whose last member of every stream is ``Completed``.
+
+Text is provisional until a ``Committed`` covers it. ``transcript.Transcript`` keeps account of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emafusion_client.answers import Completion, Plan, Verdict
+from emafusion_client.vocabulary import Delivery, EscalationReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """The plan is known. Always the first event."""
+
+    decision_id: str
+    plan: Plan
+    static_plan: bool
+    policy: str
+    threshold: float
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """A model has been asked; attempts and tiers count from 0."""
+
+    attempt: int
+    tier: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A piece of text; ``sequence`` counts from 1 over the whole stream."""
+
+    attempt: int
+    sequence: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The panel has judged an attempt."""
+
+    attempt: int
+    verdict: Verdict
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Every delta of the attempt up to ``through_sequence`` that was not retracted is final."""
+
+    attempt: int
+    through_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retracted:
+    """Every delta of the attempt from ``from_sequence`` on is withdrawn."""
+
+    attempt: int
+    from_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalated:
+    """The next model will be asked; ``confidence`` is None where there is no verdict."""
+
+    from_attempt: int
+    reason: EscalationReason
+    confidence: float | None
+    threshold: float
+    next_model: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The answer. The last event."""
+
+    completion: Completion
+
+
+Event = Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed
