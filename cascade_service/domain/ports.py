@@ -77,7 +77,7 @@ class DecisionStore(Protocol):
         """The record with its feedback, oldest first. Raises ``DecisionNotFound``."""
         ...
 
-    async def add_feedback(self, decision_id: str, feedback: Feedback) -> None:
+    async def add_feedback(self, decision_id: str, opinion: Feedback) -> None:
         """Adds feedback to a record. Raises ``DecisionNotFound``."""
         ...
 
