@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -63,7 +63,7 @@ async def model_at(
     dialect: Callable[[ModelCard], Dialect] = openai_dialect,
     model_card: ModelCard | None = None,
     timeouts: Timeouts = PATIENT,
-) -> AsyncIterator[HttpChatModel]:
+) -> AsyncGenerator[HttpChatModel]:
     """An adapter, without wrappers, whose endpoint is ``upstream``."""
     model_card = model_card or card()
     client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=timeouts.connect_s), trust_env=False)

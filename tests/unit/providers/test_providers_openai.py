@@ -77,7 +77,7 @@ async def test_sends_what_was_asked() -> None:
 
 
 async def test_leaves_out_what_the_model_cannot_do() -> None:
-    plain = card(capabilities=frozenset(), max_output_tokens=5)
+    plain = card(capabilities=frozenset[str](), max_output_tokens=5)
     async with FakeUpstream(answers("ok", logprob=-0.1)) as upstream, model_at(upstream, model_card=plain) as model:
         events = [event async for event in model.stream(ask(logprobs=True, seed=1))]
     body = upstream.requests[0].body
@@ -170,7 +170,7 @@ async def test_usage_in_the_same_chunk_as_the_finish_reason() -> None:
 
 
 async def test_tolerates_oddities_of_servers() -> None:
-    frames = [
+    frames: list[tuple[str, object]] = [
         ("", {"choices": [], "prompt_filter_results": []}),  # Azure
         ("", chunk(None, role="assistant")),  # a role only
         ("", {"id": None, "choices": [{"index": 0, "delta": {"content": None}}]}),
