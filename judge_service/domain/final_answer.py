@@ -1,0 +1,202 @@
+"""The final answer inside a free-form text, and whether two final answers are the same.
+
+Every function accepts any text and never raises.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final, Literal, cast
+
+Form = Literal["number", "choice", "yes_no", "literal", "text", "prose", "nothing"]
+
+TEXT_CHARS_MAX: Final = 20_000
+"""Only so much of an answer's end is looked at."""
+
+SHORT_WORDS_MAX: Final = 12
+"""Longer text is prose and compared by its words."""
+
+_DIGITS_MAX = 400
+_LITERAL_CHARS_MAX = 4_000
+
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_ANNOUNCED = re.compile(
+    r"(?:final answer|correct answer|answer|result|output)(?:\s+(?:is|are|would be|will be|of this code is))?\s*(?:[:=]|\bis\b)\s*(.+)",
+    re.IGNORECASE,
+)
+_ANSWER_IS = re.compile(r"(?:final answer|correct answer|answer|correct (?:option|choice))\s+is:?\s*(.+)", re.IGNORECASE)
+_CHOICE = re.compile(r"^\W*\(?([A-Ja-j])\)(?:\W|$)|^\W*(?:option |choice )?([A-J])(?:[.:,)]|\W*$)")
+_YES_NO = re.compile(r"^\W*(yes|no|true|false)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?\s*%?")
+_FRACTION = re.compile(r"\\d?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}")
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
+_WORD = re.compile(r"[^\W_]+")
+_STOP_WORDS = frozenset({"the", "a", "an", "is", "of", "it", "to", "and", "in", "that", "this", "are", "was", "be"})
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """A final answer in normal form. ``value`` is a ``Fraction`` for numbers, a set of words for prose, text otherwise."""
+
+    form: Form
+    value: Fraction | str | frozenset[str]
+
+
+def final_answer(text: str, question: str = "") -> FinalAnswer:
+    """The final answer of ``text`` to ``question``.
+
+    Looks, in this order, for a marked answer (boxed, tagged, a JSON field `answer`, "the answer is …"), then reads the whole text
+    as a choice, yes or no, a literal, a short text or a number; of several numbers, the last that the question does not
+    mention counts. What remains is prose.
+    """
+    text = text[-TEXT_CHARS_MAX:].strip()
+    if not text:
+        return FinalAnswer("nothing", "")
+    marked = _marked(text)
+    return _read(marked if marked is not None else text, question)
+
+
+def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
+    """How much two final answers are the same, 0.0 to 1.0; 1.0 and 0.0 except between prose. Symmetric."""
+    if "nothing" in (one.form, other.form):
+        return 0.0
+    if isinstance(one.value, Fraction) and isinstance(other.value, Fraction):
+        return 1.0 if _same_number(one.value, other.value) else 0.0
+    if one.form == other.form and one.form != "prose":
+        return 1.0 if one.value == other.value else 0.0
+    return _overlap(one, other)
+
+
+def _marked(text: str) -> str | None:
+    if boxed := _BOXED.findall(text):
+        return str(boxed[-1])
+    if tagged := _TAGGED.findall(text):
+        return str(tagged[-1])
+    if (field := _json_answer(text)) is not None:
+        return field
+    if said := _ANSWER_IS.findall(text) or _ANNOUNCED.findall(text):
+        return str(said[-1])
+    return None
+
+
+def _json_answer(text: str) -> str | None:
+    fenced = _FENCE.search(text)
+    body = (fenced.group(1) if fenced else text).strip()
+    if not body.startswith("{"):
+        return None
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    fields = cast("dict[str, object]", value)
+    answer = next((fields[key] for key in fields if key.casefold() in {"answer", "final_answer"}), None)
+    return None if answer is None else answer if isinstance(answer, str) else json.dumps(answer)
+
+
+def _read(text: str, question: str) -> FinalAnswer:
+    text = _inside_fence(text).strip()
+    if choice := _CHOICE.match(text):
+        return FinalAnswer("choice", (choice.group(1) or choice.group(2)).upper())
+    if said := _YES_NO.match(text):
+        return FinalAnswer("yes_no", "yes" if said.group(1).casefold() in {"yes", "true"} else "no")
+    if (literal := _literal(text)) is not None:
+        return literal
+    number = _last_number(text, question)
+    return _read_words(text) if number is None else FinalAnswer("number", number)
+
+
+def _read_words(text: str) -> FinalAnswer:
+    words = _words(text)
+    if not words:
+        return FinalAnswer("text", text.casefold())
+    if len(words) <= SHORT_WORDS_MAX:
+        return FinalAnswer("text", " ".join(word for word in words if word not in _STOP_WORDS) or " ".join(words))
+    return FinalAnswer("prose", frozenset(words) - _STOP_WORDS)
+
+
+def _inside_fence(text: str) -> str:
+    fenced = _FENCE.search(text)
+    return fenced.group(1) if fenced and len(fenced.group(0)) > len(text) // 2 else text.strip("`")
+
+
+def _literal(text: str) -> FinalAnswer | None:
+    """A Python or JSON container, in a normal form."""
+    line = text.strip().rstrip(".")
+    if len(line) > _LITERAL_CHARS_MAX or not line.startswith(("[", "(", "{")) or not line.endswith(("]", ")", "}")):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value: object = ast.literal_eval(line)
+        return FinalAnswer("literal", repr(value))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _last_number(text: str, question: str) -> Fraction | None:
+    if fraction := _FRACTION.findall(text):
+        top, bottom = fraction[-1]
+        return Fraction(int(top), int(bottom)) if int(bottom) and len(top) + len(bottom) < _DIGITS_MAX else None
+    numbers = [number for number in (_number(found) for found in _NUMBER.findall(text)) if number is not None]
+    given = {_number(found) for found in _NUMBER.findall(question[-TEXT_CHARS_MAX:])}
+    fresh = [number for number in numbers if number not in given]
+    return (fresh or numbers)[-1] if numbers else None
+
+
+def _number(text: str) -> Fraction | None:
+    bare = text.replace(",", "").replace("−", "-").replace(" ", "")
+    percent = bare.endswith("%")
+    if len(bare) > _DIGITS_MAX:
+        return None
+    try:
+        value = Fraction(bare.rstrip("%"))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value / 100 if percent and abs(value) < 1 else value
+
+
+_RELATIVE_TOLERANCE = Fraction(1, 10_000)
+
+
+def _same_number(one: Fraction, other: Fraction) -> bool:
+    """Equal within rounding, so that 0.3333 is 1/3; whole numbers must be equal."""
+    if one == other:
+        return True
+    if one.denominator == 1 and other.denominator == 1:
+        return False
+    return abs(one - other) <= _RELATIVE_TOLERANCE * max(abs(one), abs(other))
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+def _overlap(one: FinalAnswer, other: FinalAnswer) -> float:
+    """Share of common words (Jaccard), or 1 when the short answer stands whole inside the longer."""
+    first, second = _word_set(one), _word_set(other)
+    if not first or not second:
+        return 0.0
+    common = len(first & second)
+    shorter = min(len(first), len(second))
+    if one.form != other.form and common == shorter:
+        return 1.0
+    return math.fsum([common]) / len(first | second)
+
+
+def _word_set(answer: FinalAnswer) -> frozenset[str]:
+    match answer.value:
+        case frozenset():
+            return answer.value
+        case Fraction():
+            return frozenset({f"{answer.value}"})
+        case str():
+            return frozenset(_words(answer.value)) - _STOP_WORDS or frozenset(_words(answer.value))

@@ -1,0 +1,45 @@
+"""Scores of the judges that ask no model, computed from recorded texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from judge_service.adapters.json_schema import JsonSchemaValidator
+from judge_service.domain import agreement, checks
+from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
+from training.panel_grading import is_right
+from training.panel_questions import panel_questions
+from training.panel_rows import AnswerRow, cheaper_answers
+
+
+def scored_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """``rows`` with `correct`, `checks_score` and `agreement_score` computed anew; rows of unknown questions are left out."""
+    questions = {question.id: question for question in panel_questions()}
+    schemas = JsonSchemaValidator()
+    scored: list[AnswerRow] = []
+    for row in rows:
+        if row.question_id not in questions:
+            continue
+        case = _case(row, cheaper_answers(row, rows))
+        scored.append(
+            replace(
+                row,
+                correct=is_right(questions[row.question_id], row.answer),
+                checks_score=checks.opinion_of(case, schemas).score,
+                agreement_score=agreement.opinion_of(case).score,
+            )
+        )
+    return scored
+
+
+def _case(row: AnswerRow, others: Sequence[AnswerRow]) -> Case:
+    return Case(
+        conversation=(Turn(Speaker.USER, row.question),),
+        candidate=_candidate(row),
+        others=tuple(_candidate(other) for other in others),
+    )
+
+
+def _candidate(row: AnswerRow) -> Candidate:
+    return Candidate(id=row.model, text=row.answer, model=row.model, ending=Ending(row.finish_reason), logprobs=row.logprobs)
