@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import grpc
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, use_span
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit import semconv
@@ -45,7 +46,8 @@ def open_channel(target: str, *, server: ServerSettings, service_names: Sequence
         # Channels of one process don't share connections, so that closing one can't disturb another.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    interceptors = [UnaryTraceInterceptor(telemetry.tracer, telemetry.meter)]
+    spans = _ClientSpans(telemetry.tracer, telemetry.meter)
+    interceptors = [UnaryTraceInterceptor(spans), StreamTraceInterceptor(spans)]
     return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
 
@@ -72,8 +74,17 @@ def service_config(service_names: Sequence[str]) -> str:
     )
 
 
-class UnaryTraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """A CLIENT span and a duration measurement for every unary call, after the RPC conventions, and W3C context in its metadata."""
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A call under way."""
+
+    method: str
+    span: Span
+    at: float
+
+
+class _ClientSpans:
+    """A CLIENT span and a duration measurement per call, after the RPC conventions, and W3C context in the call's metadata."""
 
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self._tracer = tracer
@@ -85,48 +96,28 @@ class UnaryTraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             explicit_bucket_boundaries_advisory=semconv.SECONDS_BUCKETS,
         )
 
-    async def intercept_unary_unary(
-        self,
-        continuation: Callable[[grpc.aio.ClientCallDetails, _Request], Awaitable[grpc.aio.UnaryUnaryCall[_Request, _Response]]],
-        client_call_details: grpc.aio.ClientCallDetails,
-        request: _Request,
-    ) -> _Response | grpc.aio.UnaryUnaryCall[_Request, _Response]:
-        """Makes the call inside its span; the span ends with it, on cancellation too."""
-        method = _name(client_call_details.method)
-        started_at = time.monotonic()
+    def start(self, method: str) -> _Started:
+        """Opens the span of a call; `finish` must follow."""
         span = self._tracer.start_span(
             method,
             kind=SpanKind.CLIENT,
             attributes={semconv.RPC_SYSTEM_NAME: semconv.RPC_SYSTEM_GRPC, semconv.RPC_METHOD: method},
         )
-        code, reason = grpc.StatusCode.CANCELLED, ""
-        with use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
-            call: grpc.aio.UnaryUnaryCall[_Request, _Response] | None = None
-            try:
-                call = await continuation(self._with_context(client_call_details), request)
-                await call
-                code = grpc.StatusCode.OK
-            except grpc.aio.AioRpcError as error:
-                code, reason = error.code(), read_status(error).reason
-                raise
-            except asyncio.CancelledError:
-                if call is not None:
-                    call.cancel()
-                raise
-            finally:
-                self._finish(span, method=method, code=code, reason=reason, seconds=time.monotonic() - started_at)
-        return call
+        return _Started(method, span, time.monotonic())
 
-    def _with_context(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    def propagated(self, details: grpc.aio.ClientCallDetails, started: _Started) -> grpc.aio.ClientCallDetails:
+        """The call's details with the span's context in their metadata."""
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier)
+        self._propagator.inject(carrier, context=set_span_in_context(started.span))
         metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items())
         return grpc.aio.ClientCallDetails(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
 
-    def _finish(self, span: Span, *, method: str, code: grpc.StatusCode, reason: str, seconds: float) -> None:
+    def finish(self, started: _Started, code: grpc.StatusCode, *, reason: str = "") -> None:
+        """Ends the span with the call's status and records its duration."""
+        span = started.span
         labels = {
             semconv.RPC_SYSTEM_NAME: semconv.RPC_SYSTEM_GRPC,
-            semconv.RPC_METHOD: method,
+            semconv.RPC_METHOD: started.method,
             semconv.RPC_RESPONSE_STATUS_CODE: code.name,
         }
         span.set_attribute(semconv.RPC_RESPONSE_STATUS_CODE, code.name)
@@ -136,8 +127,69 @@ class UnaryTraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             span.set_status(Status(StatusCode.ERROR, reason))
             if reason:
                 span.set_attribute(semconv.EMAFUSION_ERROR_REASON, reason)
-        self._duration.record(seconds, labels)
+        # The current span is the caller's; the exemplar must be this one.
+        self._duration.record(time.monotonic() - started.at, labels, context=set_span_in_context(span))
         span.end()
+
+
+class UnaryTraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Traces unary calls."""
+
+    def __init__(self, spans: _ClientSpans) -> None:
+        self._spans = spans
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, _Request], Awaitable[grpc.aio.UnaryUnaryCall[_Request, _Response]]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: _Request,
+    ) -> _Response | grpc.aio.UnaryUnaryCall[_Request, _Response]:
+        """Makes the call inside its span; the span ends with it, on cancellation too."""
+        started = self._spans.start(_name(client_call_details.method))
+        code, reason = grpc.StatusCode.CANCELLED, ""
+        try:
+            call = await continuation(self._spans.propagated(client_call_details, started), request)
+            await call
+            code = grpc.StatusCode.OK
+        except grpc.aio.AioRpcError as error:
+            code, reason = error.code(), read_status(error).reason
+            raise
+        finally:
+            self._spans.finish(started, code, reason=reason)
+        return call
+
+
+class StreamTraceInterceptor(grpc.aio.UnaryStreamClientInterceptor):
+    """Traces calls whose answer is a stream."""
+
+    def __init__(self, spans: _ClientSpans) -> None:
+        self._spans = spans
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, _Request], Awaitable[grpc.aio.UnaryStreamCall[_Request, _Response]]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: _Request,
+    ) -> AsyncIterator[_Response] | grpc.aio.UnaryStreamCall[_Request, _Response]:
+        """Makes the call; its span ends when the call does, whether or not anybody still reads."""
+        started = self._spans.start(_name(client_call_details.method))
+        try:
+            call = await continuation(self._spans.propagated(client_call_details, started), request)
+        except BaseException:
+            self._spans.finish(started, grpc.StatusCode.CANCELLED)
+            raise
+        watcher = asyncio.create_task(self._watch(call, started))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        return call
+
+    async def _watch(self, call: grpc.aio.Call, started: _Started) -> None:
+        code = grpc.StatusCode.CANCELLED
+        try:
+            code = await call.code()
+        finally:
+            self._spans.finish(started, code)
 
 
 def _name(method: Any) -> str:  # noqa: ANN401 - grpc hands out bytes, whatever its types say

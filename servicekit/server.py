@@ -102,8 +102,12 @@ async def start_server(
     await health.attach(server)
     if settings.reflection:
         reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
-    port = server.add_insecure_port(listen)
-    await server.start()
+    try:
+        port = server.add_insecure_port(listen)
+        await server.start()
+    except BaseException:
+        await server.stop(None)
+        raise
     running = RunningServer(
         server,
         chain=chain,

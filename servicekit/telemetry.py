@@ -77,7 +77,8 @@ def assemble_telemetry(
     service: str, *, processors: Sequence[SpanProcessor], readers: Sequence[MetricReader] = (), sample_ratio: float = 1.0
 ) -> Telemetry:
     """Telemetry over given processors and readers. A caller's sampling decision has precedence over ``sample_ratio``."""
-    resource = Resource.create(
+    # Not Resource.create: it starts threads, waits for them, and lets environment variables change what the configuration says.
+    resource = Resource(
         {
             semconv.SERVICE_NAME: service,
             semconv.SERVICE_NAMESPACE: _SCOPE,

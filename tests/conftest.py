@@ -10,9 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+from servicekit.logs import add_trace_ids
 from servicekit.settings.process import process_environment
 
 DATA_VARIABLE = "EMAFUSION_DATA"
@@ -54,6 +56,17 @@ def blocked_event_loop_is_an_error() -> Iterator[BlockBuster]:
         yield buster
     finally:
         buster.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def logs_go_to_pytest() -> None:
+    """Log lines end up in `caplog`, plainly formatted; structlog's own default renders tracebacks in a way that blocks."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, add_trace_ids, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
 
 
 class NetworkForbidden(RuntimeError):
