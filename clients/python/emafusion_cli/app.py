@@ -1,0 +1,45 @@
+"""The `emafusion` command line: routes to the commands, and turns known errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, models, route, trace, up
+from emafusion_cli.failures import KNOWN, ExitCode, explain
+from emafusion_cli.surroundings import ERR
+
+app = typer.Typer(
+    name="emafusion",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Sends each chat request to the cheapest language model that can be shown to answer it well.",
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(ask.ask)
+app.command()(route.route)
+app.command()(judge.judge)
+app.command()(trace.trace)
+app.command()(feedback.feedback)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exits with one of ``ExitCode``, or 2 where typer refuses the arguments."""
+    try:
+        app(arguments)
+    except KNOWN as error:
+        failure = explain(error)
+        ERR.print("[red]error:[/] ", end="")
+        ERR.print(failure.message, markup=False, soft_wrap=True)
+        if failure.hint:
+            ERR.print(failure.hint, markup=False, soft_wrap=True)
+        sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)

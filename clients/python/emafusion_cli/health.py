@@ -1,0 +1,37 @@
+"""Asks processes whether they are ready: services through grpc.health.v1, local models through HTTP."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2
+
+_WAIT_S: Final = 1.0
+_CHECK: Final = "/grpc.health.v1.Health/Check"
+
+
+def service_ready(target: str) -> bool:
+    """True when the service at ``target`` says SERVING."""
+    with grpc.insecure_channel(target) as channel:
+        check: grpc.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse] = channel.unary_unary(
+            _CHECK,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            reply = check(health_pb2.HealthCheckRequest(), timeout=_WAIT_S)
+        except grpc.RpcError:
+            return False
+    return reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def model_ready(endpoint: str) -> bool:
+    """True when the model server behind ``endpoint`` (`http://host:port/v1`) has loaded its model."""
+    try:
+        url = httpx.URL(endpoint).copy_with(path="/health")
+        return httpx.get(url, timeout=_WAIT_S, trust_env=False).status_code == HTTPStatus.OK
+    except httpx.HTTPError:
+        return False

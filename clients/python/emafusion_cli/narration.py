@@ -1,0 +1,101 @@
+"""Events in words, one line each, for output that is read later or piped; and as JSON objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from typing import assert_never
+
+from emafusion_client.answers import Completion, JudgeOutcome, Verdict
+from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
+from emafusion_client.vocabulary import Ceiling, JudgeStatus
+
+from emafusion_cli.words import probability, seconds, usd
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def as_json(event: Event) -> str:
+    """The event as one JSON object; its kind stands under `event`."""
+    kind = _WORD_START.sub("_", type(event).__name__).lower()
+    return json.dumps({"event": kind, **asdict(event)}, ensure_ascii=False)
+
+
+def in_words(event: Event) -> str:
+    """The event as a line of text; empty for pieces of text, which are shown together."""
+    match event:
+        case Routed():
+            return _routed(event)
+        case AttemptStarted() | Judged() | Escalated():
+            return _of_attempt(event)
+        case Completed():
+            return f"done     {completion_in_words(event.completion)}"
+        case Delta() | Committed() | Retracted():
+            return _of_text(event)
+        case _:
+            assert_never(event)
+
+
+def _of_attempt(event: AttemptStarted | Judged | Escalated) -> str:
+    match event:
+        case AttemptStarted():
+            return f"attempt  #{event.attempt} asks {event.model} (tier {event.tier})"
+        case Judged():
+            return f"judged   #{event.attempt} {verdict_in_words(event.verdict)} → {'accepted' if event.accepted else 'not accepted'}"
+        case Escalated():
+            return _escalated(event)
+        case _:
+            assert_never(event)
+
+
+def _of_text(event: Delta | Committed | Retracted) -> str:
+    match event:
+        case Delta():
+            return ""
+        case Committed():
+            return f"commit   #{event.attempt} text is final up to piece {event.through_sequence}"
+        case Retracted():
+            return f"retract  #{event.attempt} withdraws its text"
+        case _:
+            assert_never(event)
+
+
+def _routed(event: Routed) -> str:
+    models = " → ".join(
+        f"{model.model} ({model.predicted_quality:.2f}, {usd(model.predicted_cost_nano_usd)})" for model in event.plan.models
+    )
+    axes = ", ".join(f"{axis.axis}={axis.label} {axis.probability:.2f}" for axis in event.plan.axes)
+    how = "static plan, the router is down" if event.static_plan else f"by {event.plan.kind}"
+    told = f" [{axes}]" if axes else ""
+    return f"routed   {models} {how}{told}; accepts at {event.threshold:.2f} ({event.policy}), {event.delivery}"
+
+
+def _escalated(event: Escalated) -> str:
+    figures = f"{probability(event.confidence)} < {event.threshold:.2f}" if event.confidence is not None else "no verdict"
+    detail = f"; {event.detail}" if event.detail else ""
+    return f"escalate #{event.from_attempt} {event.reason} ({figures}{detail}) → {event.next_model}"
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """Confidence, then what each judge said."""
+    judges = ", ".join(outcome_in_words(outcome) for outcome in verdict.outcomes)
+    early = ", stopped early" if verdict.stopped_early else ""
+    return f"confidence {verdict.confidence:.2f} ({judges}{early})"
+
+
+def outcome_in_words(outcome: JudgeOutcome) -> str:
+    """The judge's name with its score, or how asking it ended."""
+    said = probability(outcome.score) if outcome.status is JudgeStatus.SCORED else str(outcome.status)
+    defects = "".join(f" {defect}!" for defect in outcome.defects)
+    return f"{outcome.judge} {said}{defects}"
+
+
+def completion_in_words(completion: Completion) -> str:
+    """Who answered, how sure that is, and what it took."""
+    ceiling = f" at the ceiling on {completion.ceiling}" if completion.ceiling is not Ceiling.UNSPECIFIED else ""
+    tokens = f"{completion.usage.input_tokens} + {completion.usage.output_tokens} tokens"
+    return (
+        f"{completion.outcome}{ceiling} from {completion.model} after {len(completion.attempts)} attempt(s), "
+        f"confidence {probability(completion.confidence)}, {usd(completion.cost_nano_usd)}, {tokens}, {seconds(completion.timing.total_s)}"
+    )
