@@ -105,9 +105,10 @@ def _names_of(entry: object, index: int) -> Iterator[str]:
 
 def _default_of(section: type[Section], key: str, below: Node) -> Any:  # noqa: ANN401 - YAML data is of any type
     """What a key that the file leaves out stands for, so that an override can change a part of it."""
+    field = section.model_fields[key]
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
     if isinstance(below, SectionNode):
-        return {}
-    default = section.model_fields[key].get_default(call_default_factory=True)
+        return default.model_dump(mode="json") if isinstance(default, Section) else {}
     if isinstance(below, ListNode):
         entries = cast("tuple[object, ...]", default or ())
         return [entry.model_dump(mode="json") if isinstance(entry, Section) else entry for entry in entries]
