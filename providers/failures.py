@@ -77,7 +77,7 @@ _STATUS_OF_CODE: Mapping[str, int] = {
 }
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthenticationFailed,
-    402: AuthenticationFailed,
+    402: RateLimited,  # out of credit here; another provider may serve
     403: AuthenticationFailed,
     408: ProviderTimeout,
     413: ContextTooLong,

@@ -7,6 +7,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from providers.errors import (
@@ -22,10 +23,10 @@ from providers.errors import (
     ServerFault,
 )
 from providers.failures import parse_retry_after
-from providers.http import ANSWER_BYTES_BASE, ANSWER_BYTES_PER_TOKEN
+from providers.http import ANSWER_BYTES_BASE, ANSWER_BYTES_PER_TOKEN, HttpChatModel
 from providers.patience import Timeouts
 from providers.port import ChatRequest, Chunk
-from tests.support.chat_models import KEY, PATIENT, PROMPT, ask, model_at
+from tests.support.chat_models import KEY, PATIENT, PROMPT, ask, card, model_at, openai_dialect
 from tests.support.models import collect
 from tests.support.upstream import (
     Behaviour,
@@ -65,6 +66,7 @@ async def outcome(behaviour: Behaviour, *, timeouts: Timeouts = PATIENT, request
         (302, MalformedResponse),
         (400, RequestRejected),
         (401, AuthenticationFailed),
+        (402, RateLimited),
         (403, AuthenticationFailed),
         (404, RequestRejected),
         (408, ProviderTimeout),
@@ -273,6 +275,32 @@ async def test_redirects_are_not_followed() -> None:
         with pytest.raises(MalformedResponse):
             await collect(model.stream(ask()))
         assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "text"),
+    [
+        (httpx.ConnectTimeout("secret"), ProviderTimeout, "no connection within 5 s"),
+        (httpx.PoolTimeout("secret"), ProviderTimeout, "no connection within 5 s"),
+        (httpx.ConnectError("secret"), ConnectionBroken, "can't connect"),
+        (httpx.ReadError("secret"), ConnectionBroken, "ReadError"),
+        (httpx.RemoteProtocolError("secret"), ConnectionBroken, "RemoteProtocolError"),
+        (httpx.UnsupportedProtocol("secret"), ConnectionBroken, "UnsupportedProtocol"),
+        (httpx.DecodingError("secret"), MalformedResponse, "content encoding"),
+        (OSError("secret"), ConnectionBroken, "OSError"),
+    ],
+)
+async def test_errors_of_the_http_client(raised: Exception, expected: type[ProviderError], text: str) -> None:
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(refuse))
+    model = HttpChatModel(card(), endpoint="http://test/v1", dialect=openai_dialect(card()), client=client, timeouts=Timeouts())
+    with pytest.raises(ProviderError, match=text) as caught:
+        await collect(model.stream(ask()))
+    await model.aclose()
+    assert type(caught.value) is expected
+    assert "secret" not in str(caught.value)
 
 
 async def test_slow_first_token() -> None:
