@@ -80,11 +80,13 @@ _FUNCTIONS = (
 )  # fmt: skip
 _CODE_LANGUAGES = ("Python", "JavaScript", "Java", "Go", "TypeScript", "C++")
 _LARGER_PROGRAMS = (
-    "a rate limiter with a sliding window", "an LRU cache", "a REST endpoint for uploading pictures", "a tokenizer for arithmetic expressions",
+    "a rate limiter with a sliding window", "an LRU cache", "a REST endpoint for uploading pictures",
+    "a tokenizer for arithmetic expressions",
     "a SQL query for the three best customers of each month", "a retry decorator with exponential backoff", "a trie with prefix search",
     "a small event bus", "a parser for configuration files with nested sections", "a thread pool",
 )  # fmt: skip
-_TECH_TERMS = ("a hash table", "a REST API", "recursion", "a foreign key", "garbage collection", "a mutex", "TCP", "Big O notation", "git rebase",
+_TECH_TERMS = ("a hash table", "a REST API", "recursion", "a foreign key", "garbage collection", "a mutex", "TCP", "Big O notation",
+"git rebase",
                "a compiler", "a load balancer", "dependency injection")  # fmt: skip
 _SUMS = (
     "17 + 25", "9 * 8", "144 / 12", "15 % of 80", "81 - 36", "2 to the power of 8", "23 * 47", "the square root of 169", "1250 / 25",
@@ -108,8 +110,10 @@ _GREETINGS = (
     "Let's chat for a while.", "Say something nice.", "What do you think about pineapple on pizza?", "Happy birthday to me!",
 )  # fmt: skip
 _HARD = (
-    "whether free trade helps poor countries", "the causes of the First World War", "nuclear power against renewables", "universal basic income",
-    "moving a monolith to microservices", "remote work against office work", "the ethics of gene editing", "how central banks fight inflation",
+    "whether free trade helps poor countries", "the causes of the First World War", "nuclear power against renewables",
+    "universal basic income",
+    "moving a monolith to microservices", "remote work against office work", "the ethics of gene editing",
+    "how central banks fight inflation",
 )  # fmt: skip
 _EXTRACTION = (
     "Maria Lopez, born 4 May 1990 in Seville, works as a nurse.", "Invoice 2231, due 15 March, total 480.50 euros.",
@@ -141,17 +145,20 @@ FAMILIES: tuple[Family, ...] = (
     Family("science", "knowledge", "science", "low", "short_text", ("What is {x}?", "Tell me in one sentence: {x}."), _SCIENCE_FACTS),
     Family("explain-science", "knowledge", "science", "low", "long_text", ("Explain {x} to a ten-year-old.",), _SCIENCE_FACTS),
     Family("tech", "knowledge", "computing", "low", "long_text", ("What is {x}?", "Explain {x} with an example."), _TECH_TERMS),
-    Family("law", "knowledge", "law", "low", "long_text", ("What is {x}?", "Explain {x} in plain words.", "Do I need a lawyer for {x}?"), _LEGAL),
+    Family("law", "knowledge", "law", "low", "long_text", ("What is {x}?", "Explain {x} in plain words.",
+           "Do I need a lawyer for {x}?"), _LEGAL),
     Family("health", "knowledge", "medicine", "low", "long_text", ("What helps against {x}?", "What are the symptoms of {x}?"), _HEALTH),
     Family("money", "knowledge", "business", "low", "long_text", ("What is {x}?", "Explain {x} to a beginner."), _MONEY),
     Family("mind", "knowledge", "social_science", "low", "long_text", ("What is {x}?", "Give an everyday example of {x}."), _MIND),
     Family("past", "knowledge", "humanities", "low", "long_text", ("What was {x} about?", "Tell me about {x} briefly."), _PAST),
     Family("machines", "knowledge", "engineering", "low", "long_text", ("How does {x} work?", "What is {x} good for?"), _MACHINES),
-    Family("essay", "writing", "general", "medium", "long_text", ("Write a balanced essay about {x}.", "Compare the arguments on {x}."), _HARD),
+    Family("essay", "writing", "general", "medium", "long_text", ("Write a balanced essay about {x}.",
+           "Compare the arguments on {x}."), _HARD),
     Family("story", "writing", "language", "low", "long_text", ("Write a short story about {x}.", "Write a poem about {x}.",
            "Invent three titles for a novel about {x}."), _SUBJECTS),
     Family("letter", "writing", "language", "low", "long_text", ("Write an email to {x}.", "Draft a polite message to {x}."), _LETTERS),
-    Family("word", "translation", "language", "low", "short_text", tuple(f'What is the {name} word for "{{x}}"?' for name in _LANGUAGES[:4]),
+    Family("word", "translation", "language", "low", "short_text",
+           tuple(f'What is the {name} word for "{{x}}"?' for name in _LANGUAGES[:4]),
            _WORDS),
     Family("sentence", "translation", "language", "low", "short_text",
            tuple(f"Translate into {name}: {{x}}" for name in _LANGUAGES[:6]), _SENTENCES),

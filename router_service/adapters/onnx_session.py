@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+import onnxruntime  # pyright: ignore[reportMissingTypeStubs] - has none
 
 
 class InferenceSession(Protocol):
@@ -26,10 +26,11 @@ def open_session(path: Path, *, threads: int) -> InferenceSession:
 
     Two threads that busy-wait collapse as soon as anything else wants a core, so spinning is off.
     """
-    options = onnxruntime.SessionOptions()
+    runtime: Any = onnxruntime
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return cast("InferenceSession", onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    return cast("InferenceSession", runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))

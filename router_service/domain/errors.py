@@ -13,16 +13,6 @@ class RoutingError(Exception):
     """The router has no plan. The message never contains text of the conversation."""
 
 
-class UnknownModel(RoutingError):
-    """A constraint names a model that is not configured. ``field`` is its path in the request."""
-
-    def __init__(self, *, field: str, name: str, known: Sequence[str]) -> None:
-        self.field = field
-        self.name = name
-        self.known = tuple(known)
-        super().__init__(f"`{field}` names the model {name!r}, which is not configured")
-
-
 class EmptyPlan(RoutingError):
     """The constraints exclude every model. ``excluded`` says what kept each one out."""
 

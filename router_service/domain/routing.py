@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from router_service.domain.errors import RoutingError
 from router_service.domain.models import CandidateModel, Constraints
 from router_service.domain.planning import ModelOrder, order_models
 from router_service.domain.ports import ConversationReader, FastClassifier, Reading, SlowClassifier
-from router_service.domain.suitability import SuitabilityTable
-from router_service.domain.taxonomy import Axis, AxisDistribution, ClearRule, Taxonomy, assess
+from router_service.domain.suitability import Suitability, SuitabilityTable
+from router_service.domain.taxonomy import ClearRule, Taxonomy, assess
 
 
 class RouteKind(Enum):
@@ -53,15 +54,37 @@ class RoutingPolicy:
     policy_hash: str
 
 
-class Planner(Protocol):
-    """Plans requests."""
+class Decider(Protocol):
+    """Makes a plan of what was read."""
 
-    async def plan(self, query: Query) -> Plan:
-        """The plan for ``query``. Raises ``RoutingError``."""
+    async def decide(self, query: Query, reading: Reading) -> Plan:
+        """The plan for ``query``. Raises ``EmptyPlan``."""
         ...
 
 
-class TaxonomyRouter:
+class Router:
+    """Plans requests: reads the conversation, then decides."""
+
+    def __init__(self, reader: ConversationReader, decider: Decider) -> None:
+        self._reader = reader
+        self._decider = decider
+
+    async def plan(self, query: Query) -> Plan:
+        """The plan for ``query``. Raises ``EmptyPlan`` or ``EncoderOverloaded``."""
+        return await self._decider.decide(query, await self._reader.read(query.messages))
+
+    async def plan_all(self, queries: Sequence[Query]) -> list[Plan | RoutingError]:
+        """A plan or the reason for having none, for each query in order. They share the encoder's batches."""
+        return list(await asyncio.gather(*(self._plan_or_error(query) for query in queries)))
+
+    async def _plan_or_error(self, query: Query) -> Plan | RoutingError:
+        try:
+            return await self.plan(query)
+        except RoutingError as error:
+            return error
+
+
+class TaxonomyDecider:
     """The taxonomy router: measured success rates of the category, or overall ones when the category is not clear."""
 
     def __init__(
@@ -70,7 +93,6 @@ class TaxonomyRouter:
         models: Sequence[CandidateModel],
         table: SuitabilityTable,
         policy: RoutingPolicy,
-        reader: ConversationReader,
         fast: FastClassifier,
         slow: SlowClassifier | None,
         clock: Callable[[], float],
@@ -79,27 +101,23 @@ class TaxonomyRouter:
         self._models = tuple(models)
         self._table = table
         self._policy = policy
-        self._reader = reader
         self._fast = fast
         self._slow = slow
         self._clock = clock
 
-    async def plan(self, query: Query) -> Plan:
-        """The plan for ``query``. Raises ``EmptyPlan`` or ``EncoderOverloaded``."""
-        reading, slow = await self._read(query)
+    async def decide(self, query: Query, reading: Reading) -> Plan:
+        """The plan for ``query``. Raises ``EmptyPlan``."""
         started = self._clock()
         fast = await self._fast.classify(reading.vector)
+        slow = await self._slow.classify(query.messages[-1]) if self._slow else None
         classify_s = self._clock() - started
         taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
-        kind = RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR
-        suitability = {
-            model.name: self._table.for_category(model.name, taxonomy) if taxonomy.clear else self._table.overall(model.name)
-            for model in self._models
-        }
-        order = order_models(self._models, constraints=query.constraints, suitability=suitability, input_tokens=reading.input_tokens)
+        order = order_models(
+            self._models, constraints=query.constraints, suitability=self._suitability(taxonomy), input_tokens=reading.input_tokens
+        )
         return Plan(
             order=order,
-            kind=kind,
+            kind=RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR,
             taxonomy=taxonomy,
             reasons=(*_category_reasons(taxonomy, self._policy.clear_rule), *order.reasons),
             input_tokens=reading.input_tokens,
@@ -108,16 +126,10 @@ class TaxonomyRouter:
             inference_s=reading.inference_s + classify_s,
         )
 
-    async def _read(self, query: Query) -> tuple[Reading, Mapping[Axis, AxisDistribution]]:
-        """The reading and, where one is configured, what the slow classifier says; both run side by side."""
-        if self._slow is None:
-            return await self._reader.read(query.messages), {}
-        slow = asyncio.ensure_future(self._slow.classify(query.messages[-1]))
-        try:
-            reading = await self._reader.read(query.messages)
-            return reading, await slow
-        finally:
-            slow.cancel()  # without effect once it is done
+    def _suitability(self, taxonomy: Taxonomy) -> dict[str, Suitability]:
+        if taxonomy.clear:
+            return {model.name: self._table.for_category(model.name, taxonomy) for model in self._models}
+        return {model.name: self._table.overall(model.name) for model in self._models}
 
 
 def _category_reasons(taxonomy: Taxonomy, rule: ClearRule) -> tuple[str, ...]:

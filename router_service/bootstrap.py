@@ -1,0 +1,181 @@
+"""Puts the router service together: the only place that constructs things."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from emafusion.router.v1 import router_service_pb2, router_service_pb2_grpc
+
+from providers.build import build_models, model_availability
+from providers.port import ChatModel
+from router_service.adapters.batcher import BatchLimits
+from router_service.adapters.instrumented import InstrumentedDecider, InstrumentedReader, RouterMeters
+from router_service.adapters.onnx_encoder import BatchedReader, open_encoder
+from router_service.adapters.onnx_heads import labels_of, open_heads
+from router_service.adapters.slow_classifier import LlmClassifier
+from router_service.adapters.suitability_artifact import read_suitability
+from router_service.config import candidate_models, clear_rule, constraint_defaults
+from router_service.domain.errors import ArtifactMismatch
+from router_service.domain.routing import Router, RoutingPolicy, TaxonomyDecider
+from router_service.domain.taxonomy import Axis
+from router_service.transport.errors import error_table
+from router_service.transport.servicer import RouterServicer, ServicerParts
+from router_service.transport.validation import RequestRules
+from servicekit.artifacts import Manifest, load_manifest
+from servicekit.errors import ErrorTable
+from servicekit.server import run_service
+from servicekit.settings.load import LoadedSettings
+from servicekit.settings.root import Settings
+from servicekit.telemetry import Telemetry, start_telemetry
+
+SERVICE_NAME = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
+_WARM_UP_TEXT = "What is the capital of France?"
+_NONCE_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterService:
+    """The service, ready to be added to a server. ``warm_up`` before it serves, ``aclose`` after the last call."""
+
+    servicer: RouterServicer
+    errors: ErrorTable
+    reader: BatchedReader
+    slow_model: ChatModel | None
+
+    def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Registers the servicer and returns the names of its services."""
+        router_service_pb2_grpc.add_RouterServiceServicer_to_server(self.servicer, server)
+        return (SERVICE_NAME,)
+
+    async def warm_up(self) -> None:
+        """Encodes one text, so that the first caller does not wait for memory to be allotted."""
+        await self.reader.read((_WARM_UP_TEXT,))
+
+    async def aclose(self) -> None:
+        """Ends the encoder's thread and closes connections."""
+        await self.reader.aclose()
+        if self.slow_model is not None:
+            await self.slow_model.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Artifacts:
+    """Folders of the three artifacts with their checked manifests."""
+
+    encoder: tuple[Path, Manifest]
+    heads: tuple[Path, Manifest]
+    suitability: tuple[Path, Manifest]
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        return (self.encoder[1], self.heads[1], self.suitability[1])
+
+
+def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> RouterService:
+    """The service of a configuration. Must run inside the event loop; blocks while artifacts load.
+
+    Raises ``ArtifactError`` or ``ArtifactMismatch`` when an artifact is missing, changed, or does not fit the others.
+    """
+    settings = loaded.settings
+    artifacts = _check_artifacts(settings)
+    models = candidate_models(settings, model_availability(settings, loaded.secrets))
+    slow_model = _slow_model(loaded, telemetry)
+    errors = error_table()
+    meters = RouterMeters(telemetry.meter)
+    reader = _open_reader(settings, artifacts.encoder[0])
+    taxonomy = settings.router.taxonomy
+    decider = TaxonomyDecider(
+        models=models,
+        table=read_suitability(artifacts.suitability[0]),
+        policy=RoutingPolicy(
+            clear_rule=clear_rule(taxonomy),
+            slow_weight=taxonomy.slow_classifier.weight if taxonomy.slow_classifier else 0.0,
+            policy_hash=_fingerprint(loaded, artifacts.manifests),
+        ),
+        fast=open_heads(*artifacts.heads),
+        slow=_slow_classifier(settings, slow_model, labels=labels_of(*artifacts.heads)),
+        clock=time.monotonic,
+    )
+    router = Router(
+        InstrumentedReader(reader, tracer=telemetry.tracer, meters=meters),
+        InstrumentedDecider(decider, tracer=telemetry.tracer, meters=meters),
+    )
+    rules = RequestRules(limits=settings.limits, models={model.name for model in models}, batch_max=settings.router.batch_route_max)
+    parts = ServicerParts(
+        router=router, rules=rules, defaults=constraint_defaults(settings), models=models, errors=errors, clock=time.monotonic
+    )
+    return RouterService(servicer=RouterServicer(parts), errors=errors, reader=reader, slow_model=slow_model)
+
+
+async def serve(loaded: LoadedSettings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains."""
+    settings = loaded.settings
+    telemetry = start_telemetry("router_service", settings.telemetry)
+    service = build_service(loaded, telemetry=telemetry)
+    await run_service(
+        "router_service",
+        add_services=service.add_to,
+        settings=settings.server,
+        listen=settings.services.router.listen,
+        errors=service.errors,
+        telemetry=telemetry,
+        warm_up=service.warm_up,
+        on_drain=service.aclose,
+    )
+
+
+def _check_artifacts(settings: Settings) -> _Artifacts:
+    """Every file is there and unchanged, and the three were made for each other."""
+    root, taxonomy = Path(settings.artifacts.directory), settings.router.taxonomy
+    folders = (root / settings.router.encoder.artifact, root / taxonomy.heads, root / taxonomy.suitability)
+    encoder, heads, suitability = (load_manifest(folder) for folder in folders)
+    for folder, manifest, key, made_for in (
+        (folders[1], heads, "encoder_fingerprint", encoder),
+        (folders[2], suitability, "taxonomy_fingerprint", heads),
+    ):
+        if manifest.parameters.get(key) != made_for.fingerprint:
+            raise ArtifactMismatch(
+                f"{folder / 'manifest.json'} was made for {made_for.name} {manifest.parameters.get(key)}, "
+                f"but {made_for.fingerprint} is here; make it again with `{manifest.command}`"
+            )
+    return _Artifacts((folders[0], encoder), (folders[1], heads), (folders[2], suitability))
+
+
+def _open_reader(settings: Settings, folder: Path) -> BatchedReader:
+    encoder = settings.router.encoder
+    limits = BatchLimits(encoder.batcher.batch_max, encoder.batcher.batch_wait_max_ms / 1e3, encoder.batcher.queue_max)
+    return BatchedReader(open_encoder(folder, tokens_max=encoder.tokens_max, threads=encoder.threads), limits)
+
+
+def _slow_model(loaded: LoadedSettings, telemetry: Telemetry) -> ChatModel | None:
+    """The model of the slow classifier; None when there is none or its key is missing and may be."""
+    slow = loaded.settings.router.taxonomy.slow_classifier
+    if slow is None:
+        return None
+    only = loaded.settings.model_copy(update={"models": tuple(model for model in loaded.settings.models if model.name == slow.model)})
+    return build_models(only, secrets=loaded.secrets, tracer=telemetry.tracer, meter=telemetry.meter).get(slow.model)
+
+
+def _slow_classifier(settings: Settings, model: ChatModel | None, *, labels: Mapping[Axis, Sequence[str]]) -> LlmClassifier | None:
+    slow = settings.router.taxonomy.slow_classifier
+    if slow is None or model is None:
+        return None
+    return LlmClassifier(
+        model,
+        labels=labels,
+        axes=[Axis(axis) for axis in slow.axes],
+        timeout_s=slow.timeout_ms / 1e3,
+        new_nonce=lambda: secrets.token_hex(_NONCE_BYTES),
+    )
+
+
+def _fingerprint(loaded: LoadedSettings, manifests: Sequence[Manifest]) -> str:
+    """sha256, first 12 hex digits, over the configuration and the artifacts that plans rest on."""
+    parts = (loaded.policy_hash, *(manifest.fingerprint for manifest in manifests))
+    return hashlib.sha256(":".join(parts).encode()).hexdigest()[:12]
