@@ -41,9 +41,8 @@ _REFUSALS = re.compile(
 )
 _DECLINES = re.compile(rf"(?:{_CAN_NOT}|(?:do not|don(?:'|’)t) (?:have|know))\b", re.IGNORECASE)
 _CHOICE = re.compile(
-    r"^\W*(?:(?:the )?(?:correct |final |right )?(?:answer|option|choice)(?: is)?\W*)?\(?([A-Za-z])\)?(?:[).:,\s]|$)", re.IGNORECASE
+    r"^\W*(?:(?:the )?(?:(?:correct|final|right) )?(?:answer|option|choice)(?: is)?\W*)?\(?([A-Za-z])(?:[).:,]|\W*$)", re.IGNORECASE
 )
-_LONE_LETTER = re.compile(r"^\W*([A-Za-z])\W*$")
 _NUMBER = re.compile(r"[-+−]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 _ONLY_NUMBER = re.compile(rf"^\W*[-+−$€£]?\s*{_NUMBER.pattern}\s*(?:%|[^\W\d_]{{1,12}}\d?)?\W*$")
 _FENCE = re.compile(r"^\s*```[^\n`]*\n(.*?)\n?```\s*$", re.DOTALL)
@@ -126,7 +125,7 @@ def form_problem(text: str, contract: Contract, schemas: SchemaValidator) -> str
         case AnswerForm.PYTHON:
             return _python_problem(unfenced(text))
         case AnswerForm.CHOICE:
-            return "" if _CHOICE.match(text.strip()) or _LONE_LETTER.match(text) else "the answer is not one letter"
+            return "" if _CHOICE.match(text.strip()) else "the answer is not one letter"
         case AnswerForm.NUMBER:
             return "" if _ONLY_NUMBER.match(unfenced(text).strip()) else "the answer is not one number"
         case _:

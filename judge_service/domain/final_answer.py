@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, cast
 
-Form = Literal["number", "choice", "yes_no", "literal", "text", "prose", "nothing"]
+Form = Literal["number", "percent", "choice", "yes_no", "literal", "text", "prose", "nothing"]
 
 TEXT_CHARS_MAX: Final = 20_000
 """Only so much of an answer's end is looked at."""
@@ -68,7 +68,8 @@ def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
     if "nothing" in (one.form, other.form):
         return 0.0
     if isinstance(one.value, Fraction) and isinstance(other.value, Fraction):
-        return 1.0 if _same_number(one.value, other.value) else 0.0
+        as_written = one.form != other.form and _same_number(_as_written(one), _as_written(other))
+        return 1.0 if as_written or _same_number(one.value, other.value) else 0.0
     if one.form == other.form and one.form != "prose":
         return 1.0 if one.value == other.value else 0.0
     return _overlap(one, other)
@@ -110,8 +111,7 @@ def _read(text: str, question: str) -> FinalAnswer:
         return FinalAnswer("yes_no", "yes" if said.group(1).casefold() in {"yes", "true"} else "no")
     if (literal := _literal(text)) is not None:
         return literal
-    number = _last_number(text, question)
-    return _read_words(text) if number is None else FinalAnswer("number", number)
+    return _last_number(text, question) or _read_words(text)
 
 
 def _read_words(text: str) -> FinalAnswer:
@@ -142,26 +142,29 @@ def _literal(text: str) -> FinalAnswer | None:
         return None
 
 
-def _last_number(text: str, question: str) -> Fraction | None:
-    if fraction := _FRACTION.findall(text):
-        top, bottom = fraction[-1]
-        return Fraction(int(top), int(bottom)) if int(bottom) and len(top) + len(bottom) < _DIGITS_MAX else None
-    numbers = [number for number in (_number(found) for found in _NUMBER.findall(text)) if number is not None]
+def _last_number(text: str, question: str) -> FinalAnswer | None:
+    plain = _FRACTION.sub(r" \1/\2 ", text)
+    numbers = [number for number in (_number(found) for found in _NUMBER.findall(plain)) if number is not None]
     given = {_number(found) for found in _NUMBER.findall(question[-TEXT_CHARS_MAX:])}
     fresh = [number for number in numbers if number not in given]
     return (fresh or numbers)[-1] if numbers else None
 
 
-def _number(text: str) -> Fraction | None:
-    bare = text.replace(",", "").replace("−", "-").replace(" ", "")
-    percent = bare.endswith("%")
+def _number(text: str) -> FinalAnswer | None:
+    bare = "".join(text.split()).replace(",", "").replace("−", "-")
     if len(bare) > _DIGITS_MAX:
         return None
     try:
         value = Fraction(bare.rstrip("%"))
     except (ValueError, ZeroDivisionError):
         return None
-    return value / 100 if percent and abs(value) < 1 else value
+    return FinalAnswer("percent", value / 100) if bare.endswith("%") else FinalAnswer("number", value)
+
+
+def _as_written(answer: FinalAnswer) -> Fraction:
+    """The number before the percent sign: people write 50 for 50 %."""
+    value = answer.value if isinstance(answer.value, Fraction) else Fraction(0)
+    return value * 100 if answer.form == "percent" else value
 
 
 _RELATIVE_TOLERANCE = Fraction(1, 10_000)

@@ -134,12 +134,16 @@ class _Sitting:
         self.events.put_nowait(Judged(position, ballot.result()))
 
     async def _ask_all(self, position: int, case: Case, ballot: Ballot, judges: Sequence[Judge], deadline: float) -> None:
-        """Asks ``judges`` at the same time; ends as soon as the verdict is settled, and stops those still at work."""
+        """Asks ``judges`` at the same time; ends as soon as the verdict is settled, and stops those still at work.
+
+        Judges that ask no model are let finish: it costs nothing, and the verdict does not depend on which of them is quickest.
+        """
+        may_stop = any(judge.model for judge in judges)
         tasks = {asyncio.create_task(self._ask(judge, case, deadline)) for judge in judges}
         try:
             for next_outcome in asyncio.as_completed(tasks):
                 self._tell(position, ballot, await next_outcome)
-                if ballot.settled():
+                if may_stop and ballot.settled():
                     return
         finally:
             for task in tasks:

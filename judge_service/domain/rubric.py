@@ -51,6 +51,10 @@ def fresh_nonce(draw: Callable[[], str], texts: Iterable[str]) -> str:
     raise ValueError(f"no unused nonce in {NONCE_DRAWS_MAX} draws")
 
 
+TurnsOf = Callable[[Case, str], tuple[Turn, ...]]
+"""Makes a prompt of a case and a nonce."""
+
+
 def yes_no_turns(case: Case, nonce: str) -> tuple[Turn, ...]:
     """The prompt of style `yes_no`: one word is expected, and its probability is what counts."""
     return _turns(case, nonce, _YES_NO)
@@ -83,7 +87,7 @@ def read_rubric(reply: str) -> dict[str, float]:
     """
     try:
         value: object = json.loads(_unfenced(reply), object_pairs_hook=_unique_keys)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableReply("the reply is not one JSON object") from error
     if not isinstance(value, dict):
         raise UnreadableReply("the reply is not a JSON object")

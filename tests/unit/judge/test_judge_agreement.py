@@ -1,0 +1,80 @@
+"""Final answers and agreement."""
+
+from __future__ import annotations
+
+import pytest
+
+from judge_service.domain import agreement
+from judge_service.domain.final_answer import final_answer, same_answer
+from tests.support.judges import case
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("42", "The answer is 42."),
+        ("1,234", "1234"),
+        ("0.5", "1/2"),
+        ("50%", "0.5"),
+        (r"\boxed{\frac{3}{4}}", "0.75"),
+        ("3.0", "3"),
+        ("0.3333", "1/3"),
+        ("(B)", "The answer is (B)."),
+        ("B", "B) because it is so"),
+        ("C.", "The correct answer is C."),
+        ('{"answer": "Paris"}', "paris"),
+        ('```json\n{"reasoning": "x", "answer": 12}\n```', "12"),
+        ("<answer>7</answer>", "I get 7"),
+        ("Yes.", "yes, it is"),
+        ("True", "yes"),
+        ("The Pacific Ocean", "pacific ocean!"),
+        ("[1, 2, 3]", "[1,2,3]"),
+        ("{'a': 1}", '{"a": 1}'),
+        ("[0, 1, 4, 9]", "```\n[0, 1, 4, 9]\n```"),
+        ("Paris", "The capital of France is Paris, which lies on the Seine in the north of the country."),
+    ],
+)
+def test_the_same_answer_in_other_words(one: str, other: str) -> None:
+    assert same_answer(final_answer(one), final_answer(other)) >= 0.9
+    assert same_answer(final_answer(other), final_answer(one)) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("42", "43"), ("(A)", "(B)"), ("yes", "no"), ("Paris", "Lyon"), ("[1, 2]", "[2, 1]"), ("1000", "1001"), ("", "Paris"), ("", "")],
+)
+def test_different_answers(one: str, other: str) -> None:
+    assert same_answer(final_answer(one), final_answer(other)) <= 0.1
+
+
+def test_a_number_that_the_question_mentions_is_not_the_answer() -> None:
+    question = "How many seconds are in 12 minutes?"
+    assert same_answer(final_answer("There are 720 seconds in 12 minutes.", question), final_answer("720", question)) == 1.0
+
+
+def test_free_text_agrees_in_degrees() -> None:
+    text = "Plants take in carbon dioxide from the air and water from the soil and turn both into sugar with the help of light"
+    near = "With the help of light plants turn water from the soil and carbon dioxide from the air into sugar and release oxygen"
+    far = "The French revolution began when the king called the estates together because the treasury was empty after long wars"
+    assert same_answer(final_answer(text), final_answer(near)) > 0.6
+    assert same_answer(final_answer(text), final_answer(far)) < 0.2
+
+
+def test_abstains_without_others() -> None:
+    assert agreement.opinion_of(case("Paris")).score is None
+
+
+def test_empty_others_count_for_nothing() -> None:
+    assert agreement.opinion_of(case("Paris", others=["", "  "])).score is None
+
+
+def test_score_is_the_share_that_agrees() -> None:
+    assert agreement.opinion_of(case("Paris", others=["It is Paris", "Lyon", "paris", "Nice"])).score == pytest.approx(0.5)
+
+
+def test_an_empty_candidate_agrees_with_nobody() -> None:
+    assert agreement.opinion_of(case("", others=["Paris"])).score == 0.0
+
+
+def test_the_explanation_does_not_quote() -> None:
+    assert "Paris" not in agreement.opinion_of(case("Paris", others=["Paris"])).explanation
