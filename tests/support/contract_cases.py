@@ -1,0 +1,196 @@
+"""One table of requests, what the models do, and what the caller must see, whichever way the cascade is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+MODELS = ("small", "medium", "large")
+ACCEPT_ANY, ACCEPT_NONE = 0.0, 1.0
+REFUSAL = "I'm sorry, but I can't help with that."
+
+
+class Fate(Enum):
+    """What a model does with a request."""
+
+    ANSWERS = "answers"
+    IS_CUT_OFF = "is cut off by the token limit"
+    FAILS = "fails with HTTP 500"
+    BREAKS = "resets the connection in mid-stream"
+    ENDS_OPEN = "ends without a finish reason"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One model's part in a case; ``pieces`` are what it writes before its fate."""
+
+    fate: Fate
+    pieces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What the caller sees. ``events`` are the kinds of events with runs of deltas as one; an error has a reason instead."""
+
+    buffered: tuple[str, ...]
+    speculative: tuple[str, ...]
+    text: str = ""
+    outcome: str = ""
+    ceiling: str = "UNSPECIFIED"
+    reasons: tuple[str, ...] = ()
+    error_reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A row of the table."""
+
+    name: str
+    turns: tuple[Turn, ...]
+    expected: Expected
+    threshold: float = ACCEPT_ANY
+    attempts_max: int = 4
+    cost_max_nano_usd: int = 10**9
+    plan: tuple[str, ...] = field(default=MODELS)
+
+
+def answers(*pieces: str) -> Turn:
+    return Turn(Fate.ANSWERS, pieces)
+
+
+_JUDGED_OUT_BUFFERED = ("AttemptStarted", "Judged", "Escalated")
+_JUDGED_OUT_SHOWN = ("AttemptStarted", "Delta", "Judged", "Retracted", "Escalated")
+_FAILED = ("AttemptStarted", "Escalated")
+_BROKEN_SHOWN = ("AttemptStarted", "Delta", "Retracted", "Escalated")
+_ACCEPTED_BUFFERED = ("AttemptStarted", "Judged", "Delta", "Committed", "Completed")
+_ACCEPTED_SHOWN = ("AttemptStarted", "Delta", "Judged", "Committed", "Completed")
+
+CASES = (
+    Case(
+        name="the first tier is accepted",
+        turns=(answers("4", "2"),),
+        expected=Expected(
+            buffered=("Routed", *_ACCEPTED_BUFFERED), speculative=("Routed", *_ACCEPTED_SHOWN), text="42", outcome="ACCEPTED"
+        ),
+    ),
+    Case(
+        name="nothing is accepted, so the strongest of equals is given",
+        turns=(answers("40"), answers("41"), answers("42")),
+        threshold=ACCEPT_NONE,
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="BEST_SEEN",
+            reasons=("LOW_CONFIDENCE", "LOW_CONFIDENCE"),
+        ),
+    ),
+    Case(
+        name="a cut-off answer escalates whatever the threshold",
+        turns=(Turn(Fate.IS_CUT_OFF, ("The answer is",)), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("TRUNCATED",),
+        ),
+    ),
+    Case(
+        name="a refusal escalates",
+        turns=(answers(REFUSAL), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("REFUSED",),
+        ),
+    ),
+    Case(
+        name="an empty answer escalates",
+        turns=(answers(), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("MALFORMED",),
+        ),
+    ),
+    Case(
+        name="a provider that fails escalates",
+        turns=(Turn(Fate.FAILS), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_FAILED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_FAILED, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("PROVIDER_ERROR",),
+        ),
+    ),
+    Case(
+        name="a stream that breaks is withdrawn",
+        turns=(Turn(Fate.BREAKS, ("4",)), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_FAILED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_BROKEN_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("PROVIDER_ERROR",),
+        ),
+    ),
+    Case(
+        name="an end without a finish reason is a broken stream",
+        turns=(Turn(Fate.ENDS_OPEN, ("4",)), answers("42")),
+        expected=Expected(
+            buffered=("Routed", *_FAILED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_BROKEN_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("PROVIDER_ERROR",),
+        ),
+    ),
+    Case(
+        name="the last tier fails, so the best answer seen is given again",
+        turns=(answers("41"), Turn(Fate.FAILS)),
+        plan=("small", "large"),
+        threshold=ACCEPT_NONE,
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, "AttemptStarted", "Delta", "Committed", "Completed"),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, "AttemptStarted", "Delta", "Committed", "Completed"),
+            text="41",
+            outcome="BEST_SEEN",
+            reasons=("LOW_CONFIDENCE",),
+        ),
+    ),
+    Case(
+        name="the ceiling on attempts stops the cascade",
+        turns=(answers("41"),),
+        threshold=ACCEPT_NONE,
+        attempts_max=1,
+        expected=Expected(
+            buffered=("Routed", *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_ACCEPTED_SHOWN),
+            text="41",
+            outcome="BEST_SEEN",
+            ceiling="ATTEMPTS",
+        ),
+    ),
+    Case(
+        name="every model fails",
+        turns=(Turn(Fate.FAILS), Turn(Fate.FAILS), Turn(Fate.FAILS)),
+        expected=Expected(
+            buffered=("Routed", *_FAILED, *_FAILED, "AttemptStarted"),
+            speculative=("Routed", *_FAILED, *_FAILED, "AttemptStarted"),
+            reasons=("PROVIDER_ERROR", "PROVIDER_ERROR"),
+            error_reason="ALL_ATTEMPTS_FAILED",
+        ),
+    ),
+    Case(
+        name="a ceiling that leaves no room for one attempt",
+        turns=(),
+        cost_max_nano_usd=0,
+        expected=Expected(buffered=("Routed",), speculative=("Routed",), error_reason="CEILING_TOO_LOW"),
+    ),
+)
