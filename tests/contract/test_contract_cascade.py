@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from cascade_service.domain.pricing import Price
 from cascade_service.domain.verdict import Defect, Verdict
 from tests.support.cascade import ScriptedJudge, ScriptedLlm, Stage, Step, answer, ask, collect_until_error, verdict
 from tests.support.contract_cases import CASES, MODELS, REFUSAL, Case, Expected, Fate, Turn
-from tests.support.suite import REPOSITORY, SuiteAddresses, run_suite, serve_suite, write_config
+from tests.support.suite import SuiteAddresses, process_environ, run_suite, serve_suite, write_config
 from tests.support.upstream import Behaviour, FakeUpstream, answers, ends_after, fails, resets_after
 
 MODES = ("buffered", "speculative")
@@ -184,12 +183,10 @@ async def test_services_in_one_process_keep_the_contract(tmp_path: Path, blocked
 
 
 async def test_services_as_processes_keep_the_contract(tmp_path: Path) -> None:
-    environ = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}  # noqa: TID251 - what a process needs to start
-    environ["PYTHONPATH"] = os.pathsep.join(str(REPOSITORY / part) for part in (".", "protos/gen", "clients/python"))
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
         config = await asyncio.to_thread(write_config, tmp_path, models=urls)
-        async with run_suite(config, environ=environ) as addresses:
+        async with run_suite(config, environ=process_environ()) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -13,8 +14,8 @@ from typing import Any
 import grpc
 import yaml
 from blockbuster import BlockBuster
+from emafusion_cli.health import service_ready
 from emafusion_cli.ports import free_ports
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import cascade_service.bootstrap
 import judge_service.bootstrap
@@ -22,6 +23,7 @@ import judge_service.transport.errors
 import router_service.bootstrap
 from servicekit.errors import ErrorTable
 from servicekit.settings.load import load_settings
+from servicekit.settings.process import process_environment
 from servicekit.telemetry import Telemetry
 from tests.support.servers import serve
 
@@ -65,6 +67,14 @@ def write_config(folder: Path, *, models: Mapping[str, str], **sections: Mapping
     path = folder / "emafusion.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
+
+
+def process_environ() -> dict[str, str]:
+    """What a service process needs to start from this checkout, and nothing else of this process's environment."""
+    inherited = process_environment()
+    environ = {key: inherited[key] for key in ("PATH", "HOME") if key in inherited}
+    environ["PYTHONPATH"] = os.pathsep.join(str(REPOSITORY / part) for part in (".", "protos/gen", "clients/python"))
+    return environ
 
 
 def overrides(**values: str | int) -> dict[str, str]:
@@ -145,14 +155,8 @@ async def stop_processes(processes: Sequence[asyncio.subprocess.Process]) -> Non
 
 async def _serving(target: str, process: asyncio.subprocess.Process) -> None:
     """Returns when the health service says SERVING; fails when the process ends before."""
-    async with grpc.aio.insecure_channel(target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        while process.returncode is None:
-            try:
-                reply = await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=1.0)
-            except grpc.aio.AioRpcError:
-                continue
-            if reply.status == health_pb2.HealthCheckResponse.SERVING:
-                return
-            await asyncio.sleep(0.05)
+    while process.returncode is None:
+        if await asyncio.to_thread(service_ready, target):
+            return
+        await asyncio.sleep(0.05)
     raise AssertionError(f"the process of {target} ended with exit code {process.returncode} before it was ready")
