@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import grpc
 
@@ -159,10 +159,11 @@ class ErrorTable:
 
     def knows(self, error: BaseException) -> bool:
         """False when the error is none of ours and must be logged in full."""
-        return self._row(error) is not None
+        return self._row(_unwrapped(error)) is not None
 
     def describe(self, error: BaseException) -> tuple[StatusSpec, str]:
         """The status and its message; INTERNAL without a cause for an error that has no row."""
+        error = _unwrapped(error)
         row = self._row(error)
         if row is None:
             return INTERNAL, INTERNAL_MESSAGE
@@ -171,6 +172,15 @@ class ErrorTable:
 
     def _row(self, error: BaseException) -> ErrorRow | None:
         return next((self._rows[kind] for kind in type(error).__mro__ if kind in self._rows), None)
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The only error of a task group's group; anything else as it is."""
+    match error:
+        case BaseExceptionGroup(exceptions=(only,)):
+            return _unwrapped(only)
+        case _:
+            return cast("BaseException", error)
 
 
 def _message(error: BaseException, spec: StatusSpec) -> str:

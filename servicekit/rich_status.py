@@ -5,7 +5,7 @@ Every status carries exactly one ErrorInfo, and RetryInfo, BadRequest, Precondit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -16,11 +16,12 @@ from google.rpc import error_details_pb2, status_pb2  # pyright: ignore[reportMi
 ERROR_DOMAIN: Final = "emafusion"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 
-# A peer drops a call whose trailing metadata is above 8 KiB by default, and base64 adds a third; so texts and lists are cut short.
-_TEXT_CHARS_MAX: Final = 300
-_MESSAGE_CHARS_MAX: Final = 1_000
-_ENTRIES_MAX: Final = 16
-_DETAILS_BYTES_MAX: Final = 5_000
+# A peer drops a call whose trailing metadata is above 8 KiB by default. The message travels twice, once with up to three bytes for one,
+# and the details grow by a third in base64; so texts are cut and lists end where the room does.
+_TEXT_BYTES_MAX: Final = 300
+_MESSAGE_BYTES_MAX: Final = 500
+_INFO_BYTES_MAX: Final = 2_000
+_STATUS_BYTES_MAX: Final = 4_500
 
 _Detail = TypeVar("_Detail", bound=Message)
 
@@ -68,40 +69,49 @@ class StatusSpec:
 
 
 def build_status(spec: StatusSpec, message: str) -> status_pb2.Status:
-    """The status with its details. Texts and lists are cut short so that the whole fits into trailing metadata."""
-    status = status_pb2.Status(code=code_number(spec.code), message=_short(message, _MESSAGE_CHARS_MAX))
-    for detail in _details(spec):
-        if status.ByteSize() + detail.ByteSize() > _DETAILS_BYTES_MAX:
-            break
-        status.details.add().Pack(detail)
-    return status
-
-
-def _details(spec: StatusSpec) -> list[Message]:
-    metadata = {key[:64]: _short(value) for key, value in list(spec.metadata.items())[:_ENTRIES_MAX]}
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=spec.reason, domain=ERROR_DOMAIN, metadata=metadata)]
+    """The status with its details, cut so that the whole fits into trailing metadata. The ErrorInfo is always there."""
+    status = status_pb2.Status(code=code_number(spec.code), message=_short(message, _MESSAGE_BYTES_MAX))
+    status.details.add().Pack(_error_info(spec))
     if spec.retry_after_s is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(max(0, round(spec.retry_after_s * 1e9)))
-        details.append(retry)
-    if spec.field_violations:
-        bad = error_details_pb2.BadRequest()
-        for field_violation in spec.field_violations[:_ENTRIES_MAX]:
-            bad.field_violations.add(field=_short(field_violation.field), description=_short(field_violation.description))
-        details.append(bad)
-    if spec.precondition_violations:
-        failure = error_details_pb2.PreconditionFailure()
-        for precondition in spec.precondition_violations[:_ENTRIES_MAX]:
-            failure.violations.add(
-                type=precondition.type, subject=_short(precondition.subject), description=_short(precondition.description)
-            )
-        details.append(failure)
-    if spec.quota_violations:
-        quota = error_details_pb2.QuotaFailure()
-        for violation in spec.quota_violations[:_ENTRIES_MAX]:
-            quota.violations.add(subject=_short(violation.subject), description=_short(violation.description))
-        details.append(quota)
-    return details
+        status.details.add().Pack(retry)
+    bad = error_details_pb2.BadRequest()
+    for wrong in spec.field_violations:
+        _add(status, bad, bad.field_violations.add, {"field": wrong.field, "description": wrong.description})
+    _pack(status, bad)
+    failure = error_details_pb2.PreconditionFailure()
+    for condition in spec.precondition_violations:
+        entry = {"type": condition.type, "subject": condition.subject, "description": condition.description}
+        _add(status, failure, failure.violations.add, entry)
+    _pack(status, failure)
+    quota = error_details_pb2.QuotaFailure()
+    for limit in spec.quota_violations:
+        _add(status, quota, quota.violations.add, {"subject": limit.subject, "description": limit.description})
+    _pack(status, quota)
+    return status
+
+
+def _pack(status: status_pb2.Status, detail: Message) -> None:
+    if detail.ByteSize():
+        status.details.add().Pack(detail)
+
+
+def _error_info(spec: StatusSpec) -> error_details_pb2.ErrorInfo:
+    info = error_details_pb2.ErrorInfo(reason=spec.reason, domain=ERROR_DOMAIN)
+    for key, value in spec.metadata.items():
+        short = _short(value)
+        if info.ByteSize() + len(key) + len(short.encode()) > _INFO_BYTES_MAX:
+            break
+        info.metadata[key] = short
+    return info
+
+
+def _add(status: status_pb2.Status, detail: Message, add: Callable[..., object], entry: Mapping[str, str]) -> None:
+    """Adds an entry to a detail that is not packed yet, if there is room for it."""
+    short = {name: _short(text) for name, text in entry.items()}
+    if status.ByteSize() + detail.ByteSize() + sum(len(text.encode()) for text in short.values()) < _STATUS_BYTES_MAX:
+        add(**short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,5 +166,6 @@ def code_number(code: grpc.StatusCode) -> int:
     return number
 
 
-def _short(text: str, chars_max: int = _TEXT_CHARS_MAX) -> str:
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+def _short(text: str, bytes_max: int = _TEXT_BYTES_MAX) -> str:
+    raw = text.encode()
+    return text if len(raw) <= bytes_max else raw[: bytes_max - 3].decode(errors="ignore") + "…"

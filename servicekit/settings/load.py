@@ -119,17 +119,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError([Problem("", f"configuration file {path} can't be read ({error.strerror}); {hint}")]) from None
     if len(raw) > _FILE_BYTES_MAX:
         raise ConfigurationError([Problem("", f"configuration file is larger than {_FILE_BYTES_MAX:,} bytes")], path=path)
-    loader = _StrictLoader(raw)
     try:
-        data = loader.get_single_data()
+        data = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigurationError([Problem(where, f"not valid YAML: {error.problem}")], path=path) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigurationError([Problem("", "not valid YAML: the file is not UTF-8 text or has control characters")], path=path) from None
-    finally:
-        loader.dispose()
     if data is None:
         return {}
     if not isinstance(data, dict):
