@@ -143,4 +143,4 @@ async def _report_peer(name: str, channel: grpc.aio.Channel) -> None:
         async with asyncio.timeout(_PEER_WAIT_S):
             await channel.channel_ready()
     except TimeoutError:
-        _log.warning("peer_not_ready", service=name, effect="requests that need it fail or fall back until it is")
+        _log.warning("peer_not_ready", peer=name, effect="requests that need it fail or fall back until it is")

@@ -266,10 +266,9 @@ class Run:
         """Gives the accepted answer, or else the best one seen; raises when there is none."""
         accepted = isinstance(decision, Accept)
         chosen = attempt if accepted else best_seen(self.attempts)
-        if chosen is not attempt:
+        if chosen is not attempt or stop.unanswerable:
             yield from self._delivery.withdraw(attempt.number)
         if chosen is None or stop.unanswerable:
-            yield from self._delivery.withdraw(attempt.number)
             raise stop.error or self._all_failed()
         yield from self._delivery.commit(chosen.number, chosen.text)
         outcome = Outcome.ACCEPTED if accepted else Outcome.UNJUDGED if chosen.verdict is None else Outcome.BEST_SEEN

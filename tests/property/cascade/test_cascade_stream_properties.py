@@ -1,0 +1,241 @@
+"""Whatever models and judges do: the grammar holds, committed text is the final text, ceilings hold, thresholds are monotone."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cascade_service.domain.chat import FinishReason, Usage, input_tokens_bound
+from cascade_service.domain.decision import DecisionStatus
+from cascade_service.domain.errors import CascadeError, CeilingTooLow, FailureClass, ModelFailed
+from cascade_service.domain.events import AttemptStarted, Completed, DeliveryMode, Escalated, Judged, Outcome
+from cascade_service.domain.model import AnswerEnd, ModelCall, ModelEvent, TextChunk
+from cascade_service.domain.pricing import Price
+from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.verdict import Defect, Verdict
+from tests.support.cascade import (
+    GRAMMAR,
+    QUESTION,
+    Pass,
+    Reader,
+    ScriptedJudge,
+    ScriptedLlm,
+    Stage,
+    Step,
+    ask,
+    collect_until_error,
+    letters,
+    verdict,
+)
+
+CONFIDENCES = st.floats(0.0, 1.0)
+TEXTS = st.just(["a", "b"]) | st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=6), max_size=4)
+INPUT_BOUND = input_tokens_bound(QUESTION)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one model and the panel do."""
+
+    pieces: tuple[str, ...]
+    failure: ModelFailed | None
+    finish: FinishReason
+    usage: Usage
+    verdict: Verdict | None
+    passes_s: float
+    price: Price
+    ends: bool = True
+
+    def steps(self, *, max_output_tokens: int) -> list[Step]:
+        """The script; the usage stays within what the attempt was allowed, as any provider's must."""
+        usage = Usage(
+            input_tokens=min(self.usage.input_tokens, INPUT_BOUND), output_tokens=min(self.usage.output_tokens, max_output_tokens)
+        )
+        cost = self.price.bound_nano_usd(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        steps: list[Step] = [Pass(self.passes_s), *(TextChunk(piece) for piece in self.pieces)]
+        if self.failure is not None:
+            return [*steps, self.failure]
+        return [*steps, AnswerEnd(finish_reason=self.finish, usage=usage, cost_nano_usd=cost)] if self.ends else steps
+
+
+def _failed(kind: FailureClass) -> ModelFailed:
+    return ModelFailed(kind.value, kind=kind.value, failure_class=kind)
+
+
+FAILURES = st.sampled_from([kind for kind in FailureClass if kind is not FailureClass.CANCELLED]).map(_failed)
+VERDICTS = st.builds(
+    verdict, CONFIDENCES, disagreement=CONFIDENCES, defects=st.lists(st.sampled_from(Defect), max_size=1).map(tuple), cost=st.just(0)
+)
+TURNS = st.builds(
+    Turn,
+    pieces=TEXTS.map(tuple),
+    failure=st.sampled_from([None] * 5) | FAILURES,
+    finish=st.sampled_from([FinishReason.STOP, FinishReason.STOP, *FinishReason]),
+    usage=st.builds(Usage, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6)),
+    verdict=st.none() | VERDICTS | VERDICTS,
+    passes_s=st.floats(0.0, 40.0),
+    price=st.builds(
+        Price,
+        input_nano_usd_per_mtok=st.integers(0, 10**9),
+        output_nano_usd_per_mtok=st.integers(0, 10**9),
+        cached_input_nano_usd_per_mtok=st.none() | st.integers(0, 10**9),
+    ),
+    ends=st.sampled_from([True, True, True, False]),
+)
+SCRIPTS = st.lists(TURNS, min_size=1, max_size=5)
+REQUESTS = st.builds(
+    ask,
+    delivery=st.sampled_from(DeliveryMode),
+    threshold=st.just(1.0) | CONFIDENCES,
+    disagreement_max=CONFIDENCES,
+    cost_max=st.just(10**12) | st.integers(0, 3 * 10**6),
+    attempts_max=st.just(5) | st.integers(1, 5),
+    output_tokens_max=st.just(10**6) | st.integers(1, 2_500),
+    max_output_tokens=st.none() | st.integers(1, 2_000),
+    deadline_at_s=st.just(1_000.0) | st.floats(0.0, 100.0),
+)
+
+
+class ObedientLlm(ScriptedLlm):
+    """Keeps its usage within what each call allows."""
+
+    def __init__(self, name: str, turn: Turn) -> None:
+        super().__init__(name, (), price=turn.price)
+        self._turn = turn
+
+    def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
+        self.steps = self._turn.steps(max_output_tokens=call.max_output_tokens)
+        return super().stream(call)
+
+
+def stage_of(script: list[Turn], *, refuse_unjudged: bool = False) -> Stage:
+    models = [ObedientLlm(f"m{index}", turn) for index, turn in enumerate(script)]
+    judged = {f"m{index}": turn.verdict for index, turn in enumerate(script) if turn.verdict is not None}
+    return Stage(models, ScriptedJudge(dict(judged)), refuse_unjudged=refuse_unjudged)
+
+
+@given(script=SCRIPTS, request=REQUESTS, refuse_unjudged=st.booleans())
+@settings(max_examples=300)
+def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest, refuse_unjudged: bool) -> None:
+    stage = stage_of(script, refuse_unjudged=refuse_unjudged)
+    events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
+    reader = Reader()
+    for event in events:
+        reader.read(event)
+    seen = letters(events)
+    assert sum(isinstance(event, Completed) for event in events) + (error is not None) == 1, "one terminal event or an error"
+    if error is None:
+        assert re.fullmatch(GRAMMAR, seen), seen
+    else:
+        assert isinstance(error, CascadeError), error
+        assert not reader.provisional, "text was left neither final nor withdrawn"
+        assert reader.committed == ""
+    if request.delivery is DeliveryMode.BUFFERED:
+        assert "X" not in seen, "buffered text is never withdrawn"
+    for index, event in enumerate(events):
+        if isinstance(event, Escalated):
+            following = events[index + 1]
+            assert isinstance(following, AttemptStarted)
+            assert following.model == event.next_model
+    assert [record.status for record in stage.store.saved] == [DecisionStatus.COMPLETED if error is None else DecisionStatus.FAILED]
+
+
+@given(script=SCRIPTS, request=REQUESTS)
+@settings(max_examples=300)
+def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest) -> None:
+    stage = stage_of(script)
+    events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
+    (record,) = stage.store.saved
+    attempts = [attempt.summary for attempt in record.attempts]
+    assert len(attempts) == sum(isinstance(event, AttemptStarted) for event in events)
+    assert len(attempts) <= request.ceilings.attempts_max
+    assert sum(attempt.cost_nano_usd for attempt in attempts) <= request.ceilings.cost_max_nano_usd
+    assert sum(attempt.usage.output_tokens for attempt in attempts) <= request.ceilings.output_tokens_max
+    allowed = [call.max_output_tokens for model in stage.models for call in model.calls]
+    assert all(1 <= tokens <= request.ceilings.output_tokens_max for tokens in allowed)
+    if isinstance(error, CeilingTooLow):
+        assert attempts == []
+
+
+@given(script=SCRIPTS, request=REQUESTS)
+@settings(max_examples=200)
+def test_the_answer_given_is_the_best_there_is(script: list[Turn], request: CascadeRequest) -> None:
+    stage = stage_of(script)
+    events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
+    if error is not None:
+        return
+    last = events[-1]
+    assert isinstance(last, Completed)
+    completion = last.completion
+    chosen = completion.attempts[completion.attempt]
+    assert chosen.chosen
+    assert chosen.error == ""
+    assert completion.text.strip()
+    judged = [event for event in events if isinstance(event, Judged)]
+    match completion.outcome:
+        case Outcome.ACCEPTED:
+            assert judged[-1].accepted
+            assert completion.confidence is not None
+            assert completion.confidence >= request.policy.threshold
+        case Outcome.BEST_SEEN:
+            answers = {attempt.attempt: attempt for attempt in completion.attempts if attempt.error == ""}
+            assert completion.confidence is not None
+            rivals = [
+                event.verdict.confidence
+                for event in judged
+                if event.attempt in answers and "".join(script[answers[event.attempt].tier].pieces).strip()
+            ]
+            assert completion.confidence == max(rivals)
+        case Outcome.UNJUDGED:
+            assert completion.confidence is None
+
+
+@given(script=SCRIPTS, request=REQUESTS, thresholds=st.tuples(CONFIDENCES, CONFIDENCES))
+@settings(max_examples=200)
+def test_a_higher_threshold_never_means_fewer_attempts(
+    script: list[Turn], request: CascadeRequest, thresholds: tuple[float, float]
+) -> None:
+    def attempts(threshold: float) -> int:
+        stage = stage_of(script)
+        asked = ask(
+            threshold=threshold,
+            disagreement_max=request.policy.disagreement_max,
+            cost_max=request.ceilings.cost_max_nano_usd,
+            attempts_max=request.ceilings.attempts_max,
+            deadline_at_s=request.deadline_at_s,
+            delivery=request.delivery,
+        )
+        events, _ = asyncio.run(collect_until_error(stage.cascade().answer(asked)))
+        return sum(isinstance(event, AttemptStarted) for event in events)
+
+    assert attempts(min(thresholds)) <= attempts(max(thresholds))
+
+
+@given(script=SCRIPTS, request=REQUESTS, leave_after=st.integers(0, 20))
+@settings(max_examples=200)
+def test_leaving_at_any_event_records_the_request_once(script: list[Turn], request: CascadeRequest, leave_after: int) -> None:
+    async def leave() -> tuple[int, bool, bool]:
+        events = stage.cascade().answer(request)
+        seen, completed, failed = 0, False, False
+        try:
+            async for event in events:
+                completed = isinstance(event, Completed)
+                seen += 1
+                if seen > leave_after:
+                    break
+        except CascadeError:
+            failed = True
+        await events.aclose()
+        return seen, completed, failed
+
+    stage = stage_of(script)
+    seen, completed, failed = asyncio.run(leave())
+    statuses = [record.status for record in stage.store.saved]
+    if seen > leave_after or completed or failed:
+        expected = DecisionStatus.COMPLETED if completed else DecisionStatus.FAILED if failed else DecisionStatus.CANCELLED
+        assert statuses == [expected]

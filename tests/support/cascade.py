@@ -1,0 +1,356 @@
+"""Doubles of the cascade's ports, a reader of its event stream, and the checks of its grammar."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cascade_service.domain.acceptance import ThresholdPolicy
+from cascade_service.domain.cascade import Cascade
+from cascade_service.domain.ceilings import Ceilings, TimeLimits
+from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, Message, OutputContract, Role, Usage
+from cascade_service.domain.decision import Decision, Feedback
+from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, ModelFailed, StoreUnavailable
+from cascade_service.domain.events import (
+    AttemptStarted,
+    CascadeEvent,
+    Committed,
+    Completed,
+    Completion,
+    DeliveryMode,
+    Delta,
+    Escalated,
+    Judged,
+    Retracted,
+    Routed,
+)
+from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelEvent, TextChunk
+from cascade_service.domain.plan import Constraints, Plan, PlannedModel, RouteKind
+from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.ports import JudgeQuestion, RouteQuestion
+from cascade_service.domain.pricing import Price
+from cascade_service.domain.recording import Recorder
+from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.rules import CascadeParts, CascadeRules
+from cascade_service.domain.verdict import Defect, Verdict
+
+NOW = datetime(2026, 11, 22, 8, 30, 0, 123456, tzinfo=UTC)
+DEADLINE_S = 100.0
+QUESTION = (Message(Role.USER, "What is 6 times 7?"),)
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands still until it is told."""
+
+    at_s: float = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.at_s
+
+    def now(self) -> datetime:
+        return NOW
+
+
+@dataclass
+class ScriptedRouter:
+    """Answers with a plan or fails."""
+
+    outcome: Plan | Exception
+    questions: list[tuple[RouteQuestion, float]] = field(default_factory=list[tuple[RouteQuestion, float]])
+
+    async def route(self, question: RouteQuestion, *, timeout_s: float) -> Plan:
+        self.questions.append((question, timeout_s))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@dataclass
+class ScriptedJudge:
+    """Gives the verdict on each model's answer that the script has for it; no entry is no verdict."""
+
+    verdicts: dict[str, Verdict | Exception] = field(default_factory=dict[str, Verdict | Exception])
+    questions: list[tuple[JudgeQuestion, float]] = field(default_factory=list[tuple[JudgeQuestion, float]])
+
+    async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
+        self.questions.append((question, timeout_s))
+        verdict = self.verdicts.get(question.candidate.model, JudgeUnavailable("the judge is down"))
+        if isinstance(verdict, Exception):
+            raise verdict
+        return verdict
+
+
+@dataclass(frozen=True)
+class Hang:
+    """A step at which the model stops until it is cancelled."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A step at which time passes."""
+
+    seconds: float
+
+
+Step = ModelEvent | ModelFailed | Hang | Pass
+
+
+@dataclass
+class ScriptedLlm:
+    """A model that plays its steps whenever it is asked. ``left`` is set when a call ended before its script did."""
+
+    name: str
+    steps: Sequence[Step]
+    clock: ManualClock = field(default_factory=ManualClock)
+    max_output_tokens: int = 1_000
+    price: Price = field(default_factory=Price)
+    calls: list[ModelCall] = field(default_factory=list[ModelCall])
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def card(self) -> ModelCard:
+        return ModelCard(name=self.name, max_output_tokens=self.max_output_tokens, price=self.price)
+
+    async def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
+        self.calls.append(call)
+        done = False
+        try:
+            for step in self.steps:
+                match step:
+                    case Hang():
+                        self.hanging.set()
+                        await asyncio.Event().wait()
+                    case Pass(seconds):
+                        self.clock.at_s += seconds
+                    case ModelFailed():
+                        done = True
+                        raise step
+                    case AnswerEnd():
+                        done = True
+                        yield step
+                    case TextChunk():
+                        yield step
+            done = True
+        finally:
+            if not done:
+                self.left.set()
+
+
+def answer(*pieces: str, finish: FinishReason = FinishReason.STOP, cost: int = 0, tokens: int = 5) -> list[Step]:
+    """The steps of a whole answer."""
+    usage = Usage(input_tokens=10, output_tokens=tokens)
+    logprobs = LogprobSummary(tokens=max(1, len(pieces)), mean=-0.1, min=-0.5, share_uncertain=0.0, first=-0.2)
+    end = AnswerEnd(finish_reason=finish, usage=usage, cost_nano_usd=cost, logprobs=logprobs)
+    return [*(TextChunk(piece) for piece in pieces), end]
+
+
+def verdict(confidence: float, *, disagreement: float = 0.0, defects: tuple[Defect, ...] = (), cost: int = 0) -> Verdict:
+    return Verdict(
+        confidence=confidence, disagreement=disagreement, defects=defects, cost_nano_usd=cost, calibration="cal-1", evidence="checks"
+    )
+
+
+def plan_of(*names: str) -> Plan:
+    models = tuple(PlannedModel(model=name, predicted_quality=0.5, reason="planned") for name in names)
+    return Plan(models=models, kind=RouteKind.TAXONOMY, reasons=("because",), input_tokens=9, policy_hash="abcdef012345")
+
+
+@dataclass
+class MemoryStore:
+    """Keeps records in memory; fails or hangs when told."""
+
+    failure: Exception | None = None
+    hang: bool = False
+    saved: list[Decision] = field(default_factory=list[Decision])
+    feedback: list[tuple[str, Feedback]] = field(default_factory=list[tuple[str, Feedback]])
+
+    async def save(self, decision: Decision) -> None:
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+        self.saved.append(decision)
+
+    async def get(self, decision_id: str) -> Decision:
+        for decision in reversed(self.saved):
+            if decision.decision_id == decision_id:
+                return decision
+        raise DecisionNotFound(decision_id)
+
+    async def add_feedback(self, decision_id: str, opinion: Feedback) -> None:
+        await self.get(decision_id)
+        self.feedback.append((decision_id, opinion))
+
+
+STORE_DOWN = StoreUnavailable("the decision store can't be reached")
+
+
+@dataclass
+class Stage:
+    """A cascade with all its doubles. ``models`` are planned in their order."""
+
+    models: Sequence[ScriptedLlm]
+    judge: ScriptedJudge = field(default_factory=ScriptedJudge)
+    router: ScriptedRouter | None = None
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: ManualClock = field(default_factory=ManualClock)
+    static_plan: tuple[str, ...] = ()
+    refuse_unjudged: bool = False
+    record_text: bool = False
+    answer_chars_max: int = 200_000
+    attempt_s: float = 60.0
+    store_timeout_s: float = 5.0
+
+    def cascade(self) -> Cascade:
+        rules = CascadeRules(
+            times=TimeLimits(attempt_s=self.attempt_s, attempt_min_s=0.5, margin_s=0.1),
+            router_timeout_s=5.0,
+            judge_timeout_s=30.0,
+            static_plan=self.static_plan,
+            refuse_unjudged=self.refuse_unjudged,
+            answer_chars_max=self.answer_chars_max,
+        )
+        for model in self.models:
+            model.clock = self.clock
+        parts = CascadeParts(
+            router=self.router or ScriptedRouter(plan_of(*(model.name for model in self.models))),
+            judge=self.judge,
+            models={model.name: model for model in self.models},
+            catalogue={model.name: configured(model.name, model.price) for model in self.models},
+            clock=self.clock,
+            rules=rules,
+        )
+        return Cascade(parts, Recorder(self.store, timeout_s=self.store_timeout_s, record_text=self.record_text))
+
+    async def run(self, request: CascadeRequest | None = None) -> list[CascadeEvent]:
+        return await collect(self.cascade().answer(request or ask()))
+
+
+def configured(
+    name: str, price: Price | None = None, *, disabled_reason: str = "", capabilities: frozenset[str] = frozenset()
+) -> ConfiguredModel:
+    return ConfiguredModel(
+        name=name,
+        provider="openai_compatible",
+        price=price or Price(),
+        context_tokens=4096,
+        max_output_tokens=1_000,
+        capabilities=capabilities,
+        disabled_reason=disabled_reason,
+    )
+
+
+def ask(
+    *,
+    delivery: DeliveryMode = DeliveryMode.BUFFERED,
+    threshold: float = 0.7,
+    disagreement_max: float = 1.0,
+    cost_max: int = 10**9,
+    attempts_max: int = 4,
+    output_tokens_max: int = 10_000,
+    max_output_tokens: int | None = None,
+    fixed_plan: tuple[str, ...] = (),
+    constraints: Constraints | None = None,
+    deadline_at_s: float = DEADLINE_S,
+    messages: tuple[Message, ...] = QUESTION,
+) -> CascadeRequest:
+    return CascadeRequest(
+        decision_id="decision-1",
+        messages=messages,
+        params=GenerationParams(max_output_tokens=max_output_tokens),
+        output=OutputContract(),
+        constraints=constraints or Constraints(),
+        ceilings=Ceilings(cost_max_nano_usd=cost_max, attempts_max=attempts_max, output_tokens_max=output_tokens_max),
+        policy=ThresholdPolicy(name="balanced", threshold=threshold, disagreement_max=disagreement_max),
+        delivery=delivery,
+        fixed_plan=fixed_plan,
+        deadline_at_s=deadline_at_s,
+        trace_id="0" * 31 + "1",
+    )
+
+
+async def collect(events: AsyncGenerator[CascadeEvent, None]) -> list[CascadeEvent]:
+    async with aclosing(events):
+        return [event async for event in events]
+
+
+async def collect_until_error(events: AsyncGenerator[CascadeEvent, None]) -> tuple[list[CascadeEvent], Exception | None]:
+    """The events, and the error that ended them."""
+    seen: list[CascadeEvent] = []
+    async with aclosing(events):
+        try:
+            async for event in events:
+                seen.append(event)  # noqa: PERF401 - what came before the error is kept
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            return seen, error
+    return seen, None
+
+
+def kinds(events: Sequence[CascadeEvent]) -> list[str]:
+    """Names of the events, runs of deltas as one."""
+    names = [type(event).__name__ for event in events]
+    return [name for index, name in enumerate(names) if name != "Delta" or names[index - 1] != "Delta"]
+
+
+def completion_of(events: Sequence[CascadeEvent]) -> Completion:
+    last = events[-1]
+    assert isinstance(last, Completed), f"the stream ended with {last}"
+    return last.completion
+
+
+_LETTERS = {
+    Routed: "R",
+    AttemptStarted: "A",
+    Delta: "d",
+    Judged: "J",
+    Committed: "C",
+    Retracted: "X",
+    Escalated: "E",
+    Completed: "!",
+}
+
+
+def letters(events: Sequence[CascadeEvent]) -> str:
+    """One letter per event, for matching against the grammar."""
+    return "".join(_LETTERS[type(event)] for event in events)
+
+
+GRAMMAR = r"R(?:Ad*J?(?:C|X?E?))*(?:d+)?C?!"
+"""event.proto's grammar in those letters."""
+
+
+@dataclass
+class Reader:
+    """A caller that follows the rules of event.proto to the letter and complains when the stream breaks them."""
+
+    provisional: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
+    committed: str = ""
+    last_sequence: int = 0
+
+    def read(self, event: CascadeEvent) -> None:
+        match event:
+            case Delta(attempt=attempt, sequence=sequence, text=text):
+                assert text
+                assert sequence == self.last_sequence + 1
+                self.last_sequence = sequence
+                self.provisional[sequence] = (attempt, text)
+            case Retracted(attempt=attempt, from_sequence=first):
+                withdrawn = [sequence for sequence, (owner, _) in self.provisional.items() if owner == attempt and sequence >= first]
+                assert withdrawn, "nothing to retract"
+                assert min(withdrawn) == first, "retracts from a delta that is not the attempt's first"
+                for sequence in withdrawn:
+                    del self.provisional[sequence]
+            case Committed(attempt=attempt, through_sequence=through):
+                final = sorted(s for s, (owner, _) in self.provisional.items() if owner == attempt and s <= through)
+                assert final, "nothing to commit"
+                self.committed += "".join(self.provisional.pop(sequence)[1] for sequence in final)
+            case Completed(completion=completion):
+                assert completion.text == self.committed
+                assert not self.provisional, "text was left neither final nor withdrawn"
+            case _:
+                pass
