@@ -78,7 +78,7 @@ class _Artifacts:
 
 
 def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> RouterService:
-    """The service of a configuration. Must run inside the event loop; blocks while artifacts load.
+    """The service of a configuration; blocks while artifacts load.
 
     Raises ``ArtifactError`` or ``ArtifactMismatch`` when an artifact is missing, changed, or does not fit the others.
     """

@@ -136,6 +136,34 @@ _MONEY = (
 _MIND = ("cognitive dissonance", "the placebo effect", "peer pressure", "confirmation bias", "groupthink", "operant conditioning")
 _PAST = ("the French Revolution", "the Silk Road", "stoicism", "the Renaissance", "the Berlin Wall", "Kant's ethics", "the Roman Republic")
 _MACHINES = ("a heat pump", "a suspension bridge", "a gearbox", "a transistor", "a wind turbine", "a hydraulic press", "a circuit breaker")
+_INTEGRANDS = (
+    "x^2", "x * sin(x)", "x^2 * exp(x)", "1 / (1 + x^2)", "ln(x)", "cos(3x)", "sqrt(1 - x)", "x^3 - 2x + 5", "tan(x)",
+    "e^(-x) * cos(x)",
+)  # fmt: skip
+_EQUATIONS = (
+    "x^2 - 5x + 6 = 0", "3x + 7 = 22", "2^x = 64", "x^3 = 8x", "log(x) + log(x - 3) = 1", "y' = 2y", "|x - 4| = 9",
+    "5(x - 1) = 3x + 9",
+)  # fmt: skip
+_CLAIMS = (
+    "there are infinitely many primes", "the square root of 2 is irrational", "every finite integral domain is a field",
+    "the harmonic series diverges", "a continuous function on a closed interval is bounded", "every tree with n vertices has n - 1 edges",
+    "the sum of the first n odd numbers is n squared", "a group of prime order is cyclic", "no polynomial time reduction can be circular",
+)  # fmt: skip
+_DERIVATIONS = (
+    "the escape velocity of the Earth", "the period of a pendulum", "the Schwarzschild radius", "the pH of 0.1 molar acetic acid",
+    "the lens equation", "the rate law of a second-order reaction", "the energy levels of the hydrogen atom",
+           "the efficiency of a Carnot cycle",
+)  # fmt: skip
+_BUGS = (
+    "a NullPointerException in line 12", "a segmentation fault when I free the list", "an off-by-one error in my loop",
+           "a 500 from my endpoint",
+    "a deadlock between two threads", "a KeyError in a dictionary", "a memory leak after an hour", "a failing unit test that passes alone",
+    "an infinite loop in my recursion", "a CORS error in the browser", "a merge conflict in git", "a type error I do not understand",
+)  # fmt: skip
+_CHOICES_IN_LIFE = (
+    "learning the guitar or the piano", "buying or renting a flat", "a cat or a dog", "a road trip or a beach holiday",
+    "cycling or taking the bus to work", "an electric or a petrol car", "a phone with a long battery life or a good camera",
+)  # fmt: skip
 
 FAMILIES: tuple[Family, ...] = (
     Family("capital", "knowledge", "general", "low", "short_text",
@@ -177,6 +205,16 @@ FAMILIES: tuple[Family, ...] = (
            _LARGER_PROGRAMS),
     Family("sum", "calculation", "math", "low", "number", ("What is {x}?", "Calculate {x}.", "{x} = ?"), _SUMS),
     Family("word-problem", "calculation", "math", "low", "number", ("{x}", "{x} Answer with the number only."), _STORIES),
+    Family("integral", "calculation", "math", "medium", "short_text",
+           ("What is the integral of {x}?", "Differentiate {x}.", "What is the derivative of {x} with respect to x?"), _INTEGRANDS),
+    Family("equation", "calculation", "math", "medium", "short_text", ("Solve {x}.", "What are the solutions of {x}?"), _EQUATIONS),
+    Family("proof", "calculation", "math", "high", "long_text", ("Prove that {x}.", "Why is it true that {x}? Give a proof."), _CLAIMS),
+    Family("derivation", "calculation", "science", "high", "long_text",
+           ("Derive {x}.", "Derive {x} and explain every step."), _DERIVATIONS),
+    Family("bug", "code_writing", "computing", "medium", "long_text",
+           ("My program has {x}. What should I do?", "How do I find the cause of {x}?", "I get {x}, please help."), _BUGS),
+    Family("advice", "conversation", "general", "low", "long_text", ("What do you recommend: {x}?",
+           "Help me decide: {x}."), _CHOICES_IN_LIFE),
     Family("chat", "conversation", "general", "low", "long_text", ("{x}",), _GREETINGS),
 )  # fmt: skip
 

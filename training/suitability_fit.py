@@ -61,6 +61,7 @@ class Fit:
     beta: Floats
     tokens: Floats
     ability: float
+    ability_variance: float
 
     @property
     def mean(self) -> Floats:
@@ -70,10 +71,12 @@ class Fit:
     def standardised(self, mix: Floats) -> tuple[float, float]:
         """α and β of the success rate over the category mix ``(domains, complexities)``, by matching mean and variance.
 
-        The same mix for every model makes overall rates comparable although the models answered different questions.
+        The same mix for every model makes overall rates comparable although the models answered different questions. All cells share
+        the model's ability, so its uncertainty does not average out and is added.
         """
         total = self.alpha + self.beta
         variance = float((mix**2 * self.alpha * self.beta / (total**2 * (total + 1.0))).sum())
+        variance += float((mix * self.mean * (1.0 - self.mean)).sum()) ** 2 * self.ability_variance
         mean = float((mix * self.mean).sum())
         strength = max(mean * (1.0 - mean) / variance - 1.0, 1.0)
         return mean * strength, (1.0 - mean) * strength
@@ -99,6 +102,7 @@ def fit_model(counts: Counts, effects: Floats, *, ability_prior: float, tokens_p
         beta=(1.0 - prior) * strength + counts.answers - counts.right,
         tokens=(mean_tokens * TOKENS_STRENGTH + counts.tokens) / (TOKENS_STRENGTH + counts.answers),
         ability=ability,
+        ability_variance=1.0 / _curvature(by_complexity, effects, ability),
     )
 
 
@@ -109,12 +113,17 @@ def ability_mode(answers: Floats, right: Floats, effects: Floats, *, prior: floa
     for _ in range(NEWTON_STEPS):
         expected = _sigmoid(effects + theta)
         gradient = float((right - answers * expected).sum()) - (theta - prior) * precision
-        curvature = float((answers * expected * (1.0 - expected)).sum()) + precision
-        step = max(-1.0, min(1.0, gradient / curvature))
+        step = max(-1.0, min(1.0, gradient / _curvature(answers, effects, theta)))
         theta += step
         if abs(step) < 1e-9:  # noqa: PLR2004 - converged to machine precision, not a parameter
             break
     return theta
+
+
+def _curvature(answers: Floats, effects: Floats, theta: float) -> float:
+    """Minus the second derivative of the log posterior of θ: the inverse of its variance."""
+    expected = _sigmoid(effects + theta)
+    return float((answers * expected * (1.0 - expected)).sum()) + 1.0 / ABILITY_STDDEV**2
 
 
 def _domain_effects(counts: Counts, expected: Floats) -> Floats:

@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-STRENGTHS = (1.0, 3.0, 10.0, 30.0)
+STRENGTHS = (3.0, 10.0)
 """Inverse regularisation strengths; the one with the least log loss on dev is taken."""
 TEMPERATURES = tuple(np.geomspace(0.4, 3.0, 61).tolist())
 ECE_BINS = 15

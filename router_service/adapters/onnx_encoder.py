@@ -77,14 +77,12 @@ class BatchedReader:
     """Reads conversations through the encoder, in batches, in a thread of its own."""
 
     def __init__(self, encoder: SentenceEncoder, limits: BatchLimits) -> None:
-        """Must be made inside the event loop that will use it."""
-        loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         self._batcher = MicroBatcher[Sequence[str], Encoded](
-            lambda batch: loop.run_in_executor(self._executor, encoder.encode, batch),
+            lambda batch: asyncio.get_running_loop().run_in_executor(self._executor, encoder.encode, batch),
             limits=limits,
             clock=time.monotonic,
-            set_timer=loop.call_later,
+            set_timer=lambda delay_s, start: asyncio.get_running_loop().call_later(delay_s, start),
         )
 
     async def read(self, messages: Sequence[str]) -> Reading:

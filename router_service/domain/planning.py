@@ -195,18 +195,25 @@ def _eligible(candidates: Sequence[Estimate], threshold: float) -> tuple[_Shortl
 def _climb(eligible: Sequence[Estimate]) -> _Shortlist:
     """The models of which none is dearer than another without being better.
 
-    When a single one is cheapest and best, the best of the others stays behind it, for when it fails.
+    A model that was never measured goes only when it is predicted worse: an equal prior is no evidence against it. When a single model
+    is cheapest and best, the best of the others stays behind it, for when it fails.
     """
     ranked = sorted(eligible, key=lambda estimate: (estimate.cost_nano_usd, -estimate.quality, estimate.model.name))
     kept: list[Estimate] = []
     dominated: list[Estimate] = []
     for estimate in ranked:
-        (dominated if kept and estimate.quality <= kept[-1].quality else kept).append(estimate)
+        (dominated if kept and _no_better(estimate, kept[-1]) else kept).append(estimate)
     if len(kept) == 1 and dominated:
         fallback = max(dominated, key=lambda estimate: estimate.quality)
         dominated.remove(fallback)
         kept.append(fallback)
     return _Shortlist(tuple(kept), tuple(_domination(estimate, kept) for estimate in dominated))
+
+
+def _no_better(estimate: Estimate, best: Estimate) -> bool:
+    if estimate.suitability.measured:
+        return estimate.quality <= best.quality
+    return estimate.quality < best.quality
 
 
 def _domination(estimate: Estimate, kept: Sequence[Estimate]) -> Exclusion:

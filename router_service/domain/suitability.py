@@ -66,10 +66,18 @@ class ModelRecord:
     overall: CellRecord
     cells: Mapping[CellKey, CellRecord]
 
+    @property
+    def measured(self) -> bool:
+        """False when all of it is prior."""
+        return self.overall.observations > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Suitability:
-    """Φ for one request: mean 0.0 to 1.0, standard deviation 0.0 to 0.5, predicted output tokens, and what it rests on."""
+    """Φ for one request: mean 0.0 to 1.0, standard deviation 0.0 to 0.5, and predicted output tokens.
+
+    ``observations`` are the answers that were counted in the cell; ``measured`` is false when the model has none at all.
+    """
 
     mean: float
     stddev: float
@@ -90,7 +98,7 @@ class SuitabilityTable:
         record = self.models.get(model, self.unknown)
         belief = record.overall.belief
         return Suitability(
-            belief.mean, sqrt(belief.variance), record.overall.output_tokens, record.overall.observations, measured=model in self.models
+            belief.mean, sqrt(belief.variance), record.overall.output_tokens, record.overall.observations, measured=record.measured
         )
 
     def for_category(self, model: str, taxonomy: Taxonomy) -> Suitability:
@@ -101,7 +109,7 @@ class SuitabilityTable:
         second_moment = fsum(weight * (cell.belief.variance + cell.belief.mean**2) for weight, cell in weighted)
         tokens = fsum(weight * cell.output_tokens for weight, cell in weighted)
         _, likeliest = max(weighted, key=lambda entry: entry[0])
-        return Suitability(mean, sqrt(max(0.0, second_moment - mean * mean)), tokens, likeliest.observations, measured=model in self.models)
+        return Suitability(mean, sqrt(max(0.0, second_moment - mean * mean)), tokens, likeliest.observations, measured=record.measured)
 
 
 def _weighted_cells(record: ModelRecord, taxonomy: Taxonomy) -> Iterator[tuple[float, CellRecord]]:
