@@ -39,7 +39,7 @@ async def _serve(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     configure_logging(NAME, settings.logging.level)
     telemetry = start_telemetry(NAME, settings.telemetry)
-    service = build_service(loaded, telemetry=telemetry)
+    service = await asyncio.to_thread(build_service, loaded, telemetry=telemetry)
     await run_service(
         NAME,
         add_services=service.add,

@@ -14,8 +14,22 @@ _QUOTES = re.compile(r"[\"'`*“”‘’]")
 _NOT_MEANT = re.compile(r"\b(?:not|isn't|instead of|rather than)\s+(?:the\s+)?$", re.IGNORECASE)
 
 
-def is_right(question: PanelQuestion, answer: str) -> bool:
-    """True when ``answer`` gives one of the accepted answers as its final answer."""
+_NUMBER_WORDS = {
+    word: number
+    for number, words in enumerate(
+        ("zero", "one once", "two twice", "three thrice", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    )
+    for word in words.split()
+}
+
+
+def is_right(question: PanelQuestion, answer: str, *, cut_off: bool = False) -> bool:
+    """True when ``answer`` gives one of the accepted answers as its final answer.
+
+    An answer that was ``cut_off`` by the token limit has not come to its final number or output, whatever it mentions on the way.
+    """
+    if cut_off and question.kind in {"number", "literal"}:
+        return False
     match question.kind:
         case "number":
             return _number_is_right(question, answer)
@@ -32,11 +46,15 @@ def is_right(question: PanelQuestion, answer: str) -> bool:
 
 
 def _number_is_right(question: PanelQuestion, answer: str) -> bool:
-    """The last number that is not in the question counts; when all are, the last number."""
-    numbers = [_value(text) for text in _NUMBER.findall(answer)]
+    """The last number that is not in the question counts; when all are, the last number. Number words count where there are no digits."""
+    numbers = [_value(text) for text in _NUMBER.findall(answer)] or _number_words(answer)
     given = {_value(text) for text in _NUMBER.findall(question.text)}
     fresh = [number for number in numbers if number not in given] or numbers
     return bool(fresh) and fresh[-1] == float(question.accepted[0])
+
+
+def _number_words(answer: str) -> list[float]:
+    return [float(_NUMBER_WORDS[word]) for word in re.findall(r"[a-z]+", answer.casefold()) if word in _NUMBER_WORDS]
 
 
 def _value(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import string
 import time
@@ -21,6 +22,7 @@ from training.panel_rows import LADDER, AnswerRow, append_rows, read_rows
 ANSWER_TOKENS_MAX = 64
 JUDGE_MODEL = LADDER[-1]
 CALL_TIMEOUT_S = 600.0
+QUESTIONS_AT_A_TIME = 2
 
 Tell = Callable[[str], None]
 
@@ -28,15 +30,25 @@ Tell = Callable[[str], None]
 async def record(models: Mapping[str, ChatModel], questions: Sequence[PanelQuestion], *, path: Path, tell: Tell) -> None:
     """Asks every model every question that has no rows yet, and appends the rows question by question.
 
-    Interrupt and start again at will. Raises ``ProviderError`` when a model can't be asked.
+    Two questions are under way at a time, so that the small models answer while the large one judges. Interrupt and start again at
+    will. Raises an ``ExceptionGroup`` of ``ProviderError`` when a model can't be asked.
     """
     done = {row.question_id for row in read_rows(path)}
-    open_questions = [question for question in questions if question.id not in done]
-    started = time.monotonic()
-    for count, question in enumerate(open_questions, start=1):
-        append_rows(path, await _ask_all(models, question))
-        pace = (time.monotonic() - started) / count
-        tell(f"{len(done) + count}/{len(questions)} questions, {pace:.1f} s each, {pace * (len(open_questions) - count) / 60:.0f} min left")
+    still_open = [question for question in questions if question.id not in done]
+    started, count, queue = time.monotonic(), 0, iter(still_open)
+
+    async def work() -> None:
+        nonlocal count
+        for question in queue:
+            append_rows(path, await _ask_all(models, question))
+            count += 1
+            pace = (time.monotonic() - started) / count
+            left_min = pace * (len(still_open) - count) / 60
+            tell(f"{len(done) + count}/{len(questions)} questions, {pace:.1f} s each, {left_min:.0f} min left")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(QUESTIONS_AT_A_TIME):
+            group.create_task(work())
 
 
 async def _ask_all(models: Mapping[str, ChatModel], question: PanelQuestion) -> list[AnswerRow]:
@@ -130,5 +142,5 @@ def _row(question: PanelQuestion, candidate: Candidate, tokens: tuple[int, int],
         output_tokens=tokens[1],
         logprobs=candidate.logprobs,
         llm_score=llm_score,
-        correct=is_right(question, candidate.text),
+        correct=is_right(question, candidate.text, cut_off=candidate.ending is Ending.LENGTH),
     )

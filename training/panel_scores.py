@@ -25,7 +25,7 @@ def scored_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
         scored.append(
             replace(
                 row,
-                correct=is_right(questions[row.question_id], row.answer),
+                correct=is_right(questions[row.question_id], row.answer, cut_off=row.finish_reason == Ending.LENGTH.value),
                 checks_score=checks.opinion_of(case, schemas).score,
                 agreement_score=agreement.opinion_of(case).score,
             )

@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from judge_service.domain.candidates import AnswerForm, Candidate, Case, Contract, Ending, LogprobFigures, Speaker, Turn
 from judge_service.domain.panel import PanelRequest
 from judge_service.domain.verdicts import Defect, JudgeOutcome, NoVerdict, Status, TokenUsage, Verdict
+from servicekit.rich_status import code_number
 
 _SPEAKERS = {chat_pb2.ROLE_SYSTEM: Speaker.SYSTEM, chat_pb2.ROLE_USER: Speaker.USER, chat_pb2.ROLE_ASSISTANT: Speaker.ASSISTANT}
 _ENDINGS = {
@@ -145,7 +146,7 @@ def _usage(usage: TokenUsage) -> usage_pb2.Usage | None:
 
 def _no_verdict(result: NoVerdict) -> error_reason_pb2.ItemError:
     return error_reason_pb2.ItemError(
-        code=_number(grpc.StatusCode.UNAVAILABLE),
+        code=code_number(grpc.StatusCode.UNAVAILABLE),
         reason=error_reason_pb2.ERROR_REASON_JUDGE_UNAVAILABLE,
         message=f"no judge gave a score: {_causes(result.outcomes)}",
         metadata={outcome.judge: f"{outcome.status.value}: {outcome.explanation}" for outcome in result.outcomes},
@@ -154,8 +155,3 @@ def _no_verdict(result: NoVerdict) -> error_reason_pb2.ItemError:
 
 def _causes(outcomes: Sequence[JudgeOutcome]) -> str:
     return ", ".join(f"{outcome.judge} {outcome.status.value}" for outcome in outcomes)
-
-
-def _number(code: grpc.StatusCode) -> int:
-    number: int = code.value[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] grpc's enumeration is not typed
-    return number

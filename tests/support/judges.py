@@ -87,6 +87,6 @@ class ScriptedJudge:
         return Opinion(score=self.score, explanation="scripted", defects=self.defects, cost_nano_usd=self.cost)
 
 
-def broken(name: str, kind: str = "llm", **more: str) -> ScriptedJudge:
+def broken(name: str, kind: str = "llm") -> ScriptedJudge:
     """A judge that fails."""
-    return ScriptedJudge(name, kind, error=JudgeFailed("scripted failure"), **more)
+    return ScriptedJudge(name, kind, error=JudgeFailed("scripted failure"))

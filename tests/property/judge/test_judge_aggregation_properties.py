@@ -70,11 +70,13 @@ def test_the_order_of_the_judges_is_irrelevant(
     assert aggregation.disagreement(calibration, shuffled) == aggregation.disagreement(calibration, given_scores)
 
 
-@given(calibrations(), scores, defects, scores, defects, st.integers(0, 6))
+@given(calibrations(), scores, defects, scores, st.data())
 def test_bounds_hold_whatever_the_missing_judges_say(
-    calibration: Calibration, known: list[Score], found: list[Defect], more: list[Score], later: list[Defect], silent: int
+    calibration: Calibration, known: list[Score], found: list[Defect], more: list[Score], data: st.DataObject
 ) -> None:
     """``more`` is what missing judges come to say; the first ``silent`` of them abstain or fail instead."""
+    later = data.draw(defects)
+    silent = data.draw(st.integers(0, len(more)))
     finds = bool(later)
     waiting = [Waiting(score.kind, finds) for score in more] or ([Waiting("checks", finds_defects=True)] if finds else [])
     bounds = aggregation.bounds(calibration, known, found, waiting=waiting)

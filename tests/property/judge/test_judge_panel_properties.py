@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from judge_service.domain.candidates import Case
 from judge_service.domain.errors import JudgeFailed
 from judge_service.domain.panel import Panel, PanelRequest
-from judge_service.domain.verdicts import Defect, NoVerdict, Status, Verdict
+from judge_service.domain.verdicts import Defect, NoVerdict, Opinion, Status, Verdict
 from tests.support.judges import SCALES, ScriptedJudge, calibration, case
 
 
@@ -54,7 +55,7 @@ class Late(ScriptedJudge):
         )
         self._turn = member.turn
 
-    async def judge(self, case):  # noqa: ANN001 the port's signature
+    async def judge(self, case: Case) -> Opinion:
         for _ in range(self._turn):
             await asyncio.sleep(0)
         return await super().judge(case)
