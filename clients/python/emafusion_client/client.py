@@ -73,9 +73,12 @@ class EmafusionClient:
                 event = decode_cascade.event(message)
                 if event is None:
                     continue
-                yield event
                 if isinstance(event, Completed):
+                    async for _ in call:  # to the end of the stream, so that the server sees a call that ended well
+                        pass
+                    yield event
                     return
+                yield event
         except grpc.aio.AioRpcError as error:
             raise decode_error(error) from error
         finally:
