@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 
 import grpc
 
@@ -180,7 +180,7 @@ def _unwrapped(error: BaseException) -> BaseException:
         case BaseExceptionGroup(exceptions=(only,)):
             return _unwrapped(only)
         case _:
-            return cast("BaseException", error)
+            return error
 
 
 def _message(error: BaseException, spec: StatusSpec) -> str:

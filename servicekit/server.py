@@ -145,11 +145,10 @@ async def run_service(
         add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, ready=False
     )
     try:
-        if warm_up is not None:
-            await warm_up()
-        await running.set_ready()
-        _log.info("serving", address=running.address, name=name)
-        await stop.wait()
+        if warm_up is None or await _unless(stop, warm_up):
+            await running.set_ready()
+            _log.info("serving", address=running.address, service=name)
+            await stop.wait()
     finally:
         await running.stop()
         if on_drain is not None:
@@ -173,6 +172,21 @@ def server_options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Two servers on one port would each get half of the calls; an error at start is better.
         ("grpc.so_reuseport", 0),
     ]
+
+
+async def _unless(stop: asyncio.Event, work: Hook) -> bool:
+    """Runs ``work`` and returns True; cancels it and returns False when ``stop`` is set first."""
+    working, stopping = asyncio.ensure_future(work()), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return False
+        await working
+        return True
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait({working, stopping})
 
 
 async def _within(seconds: float, wait: Hook) -> bool:

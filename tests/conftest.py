@@ -60,9 +60,14 @@ def blocked_event_loop_is_an_error() -> Iterator[BlockBuster]:
 
 @pytest.fixture(autouse=True)
 def logs_go_to_pytest() -> None:
-    """Log lines end up in `caplog`, plainly formatted; structlog's own default renders tracebacks in a way that blocks."""
+    """Log lines end up in `caplog` as JSON; structlog's own default renders tracebacks in a way that blocks."""
     structlog.configure(
-        processors=[structlog.stdlib.add_log_level, add_trace_ids, structlog.stdlib.render_to_log_kwargs],
+        processors=[
+            structlog.stdlib.add_log_level,
+            add_trace_ids,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,

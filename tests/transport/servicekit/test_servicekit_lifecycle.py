@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import getpid, kill
 from typing import Any, cast
 
@@ -161,38 +164,86 @@ async def test_two_servers_on_one_port_are_an_error() -> None:
             )
 
 
-async def test_sigterm_drains_and_then_closes_what_the_service_opened() -> None:
-    order: list[str] = []
-    ready = asyncio.Event()
-    flushed = asyncio.Event()
-    loop = asyncio.get_running_loop()
+@dataclass
+class Lifecycle:
+    """Runs a service as its process would and notes what happens in which order."""
 
-    async def warm_up() -> None:
-        order.append("warm up")
-        ready.set()
+    order: list[str]
+    warming: asyncio.Event
+    warm: asyncio.Event
 
-    async def on_drain() -> None:
-        order.append("close")
-
-    def stop() -> None:
-        order.append("flush")
-        loop.call_soon_threadsafe(flushed.set)
-
-    off = Telemetry.off()
-    service = asyncio.ensure_future(
-        run_service(
+    async def run(self) -> None:
+        off = Telemetry.off()
+        await run_service(
             "router",
             add_services=Gate().add,
             settings=QUICK,
             listen=LOOPBACK,
             errors=ErrorTable(),
-            telemetry=Telemetry(off.tracer, off.meter, stop),
-            warm_up=warm_up,
-            on_drain=on_drain,
+            telemetry=Telemetry(off.tracer, off.meter, lambda: self.order.append("flush")),
+            warm_up=self._warm_up,
+            on_drain=self._close,
         )
-    )
-    await ready.wait()
+
+    async def _warm_up(self) -> None:
+        self.order.append("warm up")
+        self.warming.set()
+        await self.warm.wait()
+        self.order.append("warm")
+
+    async def _close(self) -> None:
+        self.order.append("close")
+
+
+@pytest.fixture
+def lifecycle() -> Lifecycle:
+    return Lifecycle([], asyncio.Event(), asyncio.Event())
+
+
+class Listener(logging.Handler):
+    """Sets its event when the server says that it serves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.serving = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = json.loads(record.getMessage())
+        if line["event"] == "serving" and line["address"].startswith("127.0.0.1:"):
+            self.serving.set()
+
+
+async def test_sigterm_drains_then_closes_what_the_service_opened_then_flushes(
+    lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lifecycle.warm.set()
+    listener = Listener()
+    logger = logging.getLogger("servicekit.server")
+    logger.addHandler(listener)
+    try:
+        service = asyncio.ensure_future(lifecycle.run())
+        await listener.serving.wait()
+        kill(getpid(), signal.SIGTERM)
+        await service
+    finally:
+        logger.removeHandler(listener)
+    assert lifecycle.order == ["warm up", "warm", "close", "flush"]
+
+
+async def test_sigterm_while_warming_up_ends_it(lifecycle: Lifecycle) -> None:
+    service = asyncio.ensure_future(lifecycle.run())
+    await lifecycle.warming.wait()
     kill(getpid(), signal.SIGTERM)
     await service
-    await flushed.wait()
-    assert order == ["warm up", "close", "flush"]
+    assert lifecycle.order == ["warm up", "close", "flush"]
+
+
+async def test_a_warm_up_that_fails_ends_the_service(lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        raise OSError("no such model")
+
+    monkeypatch.setattr(lifecycle, "_warm_up", fail)
+    with pytest.raises(OSError, match="no such model"):
+        await lifecycle.run()
+    assert lifecycle.order == ["close", "flush"]

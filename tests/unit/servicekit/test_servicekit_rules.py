@@ -62,6 +62,12 @@ SERVICE = "emafusion.router.v1.RouterService"
     assert telemetry_literals(source) == ["gen_ai.request.model", "emafusion.cascade.escalated"]
 
 
+def test_every_telemetry_name_is_used() -> None:
+    sources = "".join(path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.name != "semconv.py")
+    used = set(re.findall(r"\bsemconv\.([A-Z0-9_]+)\b", sources)) | set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", sources))
+    assert {name for name in vars(semconv) if name.isupper()} - used == set()
+
+
 def test_our_own_names_are_in_our_namespace() -> None:
     names = {name: value for name, value in vars(semconv).items() if name.startswith("EMAFUSION_")}
     assert names
