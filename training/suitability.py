@@ -33,7 +33,9 @@ from training.suitability_fit import (
 )
 from training.tables import read_outcomes, read_questions
 from training.taxonomy import EVERYDAY_SHARE, TOKENS_MAX, shares_right
-from training.taxonomy_labels import LABELS, complexity, domain
+from training.taxonomy_labels import LABELS
+from training.taxonomy_labels import complexity as complexity_of
+from training.taxonomy_labels import domain as domain_of
 
 DOMAINS = LABELS["domain"]
 COMPLEXITIES = LABELS["reasoning_complexity"]
@@ -88,7 +90,9 @@ def _arguments() -> argparse.Namespace:
 
 def _cells(questions: list[dict[str, Any]], shares: dict[str, float], split: str) -> Cells:
     rows = [row for row in questions if row["split"] == split and row["question_id"] in shares]
-    index = {row["question_id"]: (DOMAINS.index(domain(row)), COMPLEXITIES.index(complexity(shares[row["question_id"]]))) for row in rows}
+    index = {
+        row["question_id"]: (DOMAINS.index(domain_of(row)), COMPLEXITIES.index(complexity_of(shares[row["question_id"]]))) for row in rows
+    }
     return Cells(index, {row["question_id"]: row["question"] for row in rows})
 
 
@@ -158,16 +162,17 @@ def as_table(fits: dict[str, Fit], counts: dict[str, Counts], *, mix: Floats) ->
 
 
 def _record(fit: Fit, counts: Counts, mix: Floats) -> dict[str, Any]:
-    overall = (*fit.standardised(mix), counts.answers.sum(), (mix * fit.tokens).sum())
+    overall = (*fit.standardised(mix), float(counts.answers.sum()), float((mix * fit.tokens).sum()))
     cells = {
-        f"{DOMAINS[d]}/{COMPLEXITIES[c]}": _figures(fit.alpha[d, c], fit.beta[d, c], counts.answers[d, c], fit.tokens[d, c])
-        for d, c in np.ndindex(fit.alpha.shape)
+        f"{domain}/{complexity}": _figures(*(float(table[d, c]) for table in (fit.alpha, fit.beta, counts.answers, fit.tokens)))
+        for d, domain in enumerate(DOMAINS)
+        for c, complexity in enumerate(COMPLEXITIES)
     }
     return {"overall": _figures(*overall), "cells": cells}
 
 
 def _figures(alpha: float, beta: float, answers: float, tokens: float) -> list[float]:
-    return [round(float(alpha), 4), round(float(beta), 4), round(float(answers)), round(float(tokens), 1)]
+    return [round(alpha, 4), round(beta, 4), round(answers), round(tokens, 1)]
 
 
 def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, taxonomy: str, seconds: float) -> None:

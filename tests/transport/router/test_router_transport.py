@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from blockbuster import BlockBuster
 from emafusion.common.v1 import chat_pb2, error_reason_pb2
 from emafusion.router.v1 import plan_pb2, router_service_pb2, router_service_pb2_grpc
 
+from router_service import bootstrap
+from router_service.adapters.onnx_encoder import open_encoder
 from router_service.bootstrap import RouterService, build_service
 from servicekit import semconv
 from servicekit.errors import read_status
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
 
 ARTIFACTS = Path(__file__).parents[3] / "artifacts"
 LOCAL = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
+
+
+ENCODER = cache(open_encoder)
+"""The real encoder, loaded once for all tests of this file."""
+
+
+@pytest.fixture(autouse=True)
+def encoder_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "open_encoder", ENCODER)
 
 
 def configuration(**sections: Any) -> dict[str, Any]:
@@ -128,7 +140,7 @@ async def test_conversation_is_counted_whole_and_classified_by_its_last_message(
     earlier = [
         chat_pb2.Message(role=chat_pb2.ROLE_SYSTEM, content="Be brief. " * 50),
         user("Hi"),
-        chat_pb2.Message(role=3, content="Hello!"),
+        chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT, content="Hello!"),
     ]
     short, long = (await stub.Route(request())).plan, (await stub.Route(request(*earlier, user("What is the capital of France?")))).plan
     assert long.input_tokens > short.input_tokens + 100
@@ -194,7 +206,8 @@ async def test_invalid_utf8_is_refused(tmp_path: Path, blocked_event_loop_is_an_
     service = build(tmp_path, blocked_event_loop_is_an_error, configuration(), Telemetry.off())
     try:
         async with serve(service.add_to, errors=service.errors) as running:
-            call = running.channel.unary_unary("/emafusion.router.v1.RouterService/Route")
+            channel: Any = running.channel
+            call = channel.unary_unary("/emafusion.router.v1.RouterService/Route")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(b"\x0a\x06\x08\x02\x12\x02\xff\xfe")
     finally:
