@@ -6,6 +6,7 @@ CascadeError                    ends the request; ``reason`` is the contract's E
 ├── EmptyPlan                   the constraints exclude every model
 ├── JudgeUnavailable            and the configuration refuses unjudged answers
 ├── AllAttemptsFailed           nobody answered
+│   └── DeadlinePassed          because the caller's deadline left no more time
 ├── CeilingTooLow               not even one attempt may start
 ├── ProviderRefusal             an error that no other model can mend
 │   ├── ProviderAuthentication
@@ -72,6 +73,12 @@ class AllAttemptsFailed(CascadeError):
     def __init__(self, causes: Mapping[str, str]) -> None:
         super().__init__("every attempt failed: " + ", ".join(f"{model}: {cause}" for model, cause in causes.items()))
         self.causes = dict(causes)
+
+
+class DeadlinePassed(AllAttemptsFailed):
+    """No attempt produced an answer before the caller's deadline."""
+
+    reason = "DEADLINE_EXCEEDED"
 
 
 class CeilingTooLow(CascadeError):

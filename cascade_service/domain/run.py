@@ -18,6 +18,7 @@ from cascade_service.domain.errors import (
     AllAttemptsFailed,
     CascadeError,
     CeilingTooLow,
+    DeadlinePassed,
     FailureClass,
     JudgeUnavailable,
     ModelFailed,
@@ -284,7 +285,12 @@ class Run:
         yield Completed(completion=completion)
 
     def _all_failed(self) -> AllAttemptsFailed:
-        return AllAttemptsFailed(self._failures | {attempt.model: attempt.cause for attempt in self.attempts})
+        causes = self._failures | {attempt.model: attempt.cause for attempt in self.attempts}
+        failure = self.attempts[-1].failure
+        timed_out = failure is not None and failure.failure_class is FailureClass.TIMEOUT
+        times = self._parts.rules.times
+        out_of_time = self._request.deadline_at_s - self._now_s() < times.margin_s + times.attempt_min_s
+        return DeadlinePassed(causes) if timed_out and out_of_time else AllAttemptsFailed(causes)
 
     def _now_s(self) -> float:
         return self._parts.clock.monotonic_s()

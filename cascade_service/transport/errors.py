@@ -10,6 +10,7 @@ import grpc
 from cascade_service.domain.errors import (
     AllAttemptsFailed,
     CeilingTooLow,
+    DeadlinePassed,
     DecisionNotFound,
     EmptyPlan,
     JudgeUnavailable,
@@ -35,6 +36,7 @@ def error_table() -> ErrorTable:
             EmptyPlan: _empty_plan,
             JudgeUnavailable: _unavailable(JudgeUnavailable.reason),
             AllAttemptsFailed: _all_attempts_failed,
+            DeadlinePassed: lambda error: StatusSpec(grpc.StatusCode.DEADLINE_EXCEEDED, error.reason, metadata=error.causes),
             CeilingTooLow: _ceiling_too_low,
             ProviderAuthentication: _refusal(grpc.StatusCode.FAILED_PRECONDITION),
             ProviderRejected: _refusal(grpc.StatusCode.INVALID_ARGUMENT),

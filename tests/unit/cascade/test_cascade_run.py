@@ -9,6 +9,7 @@ from cascade_service.domain.errors import (
     AllAttemptsFailed,
     CascadeError,
     CeilingTooLow,
+    DeadlinePassed,
     EmptyPlan,
     FailureClass,
     JudgeUnavailable,
@@ -242,6 +243,15 @@ async def test_a_slow_attempt_is_left_and_escalates_as_timeout() -> None:
     assert next(event for event in events if isinstance(event, Escalated)).reason is EscalationReason.TIMEOUT
     assert slow.left.is_set()
     assert completion_of(events).attempts[0].error == "timeout"
+
+
+async def test_an_attempt_that_the_deadline_cut_short_is_told_apart_from_one_that_failed() -> None:
+    slow = ScriptedLlm("small", [Pass(9.8), ModelFailed("timeout", kind="timeout", failure_class=FailureClass.TIMEOUT)])
+    stage = Stage([slow, ScriptedLlm("large", answer("42"))])
+    _, error = await collect_until_error(stage.cascade().answer(ask(deadline_at_s=10.0)))
+    assert isinstance(error, DeadlinePassed)
+    assert error.causes == {"small": "timeout"}
+    assert stage.store.saved[-1].error_reason == "DEADLINE_EXCEEDED"
 
 
 @pytest.mark.parametrize(
