@@ -21,7 +21,19 @@ from servicekit.artifacts import write_manifest
 from servicekit.settings.load import load_settings
 from servicekit.settings.process import process_environment
 from servicekit.telemetry import Telemetry
-from training.panel_fit import EPSILON, FOLDS, PENALTY, Measured, Sample, cross_validate, enough, evidence_sets, fit_calibration, samples_of
+from training.panel_fit import (
+    EPSILON,
+    FOLDS,
+    PENALTY,
+    Measured,
+    Sample,
+    cross_validate,
+    enough,
+    evidence_sets,
+    fit_calibration,
+    fold_calibrations,
+    samples_of,
+)
 from training.panel_questions import panel_questions
 from training.panel_record import record
 from training.panel_rows import LADDER, ROWS_PATH, read_rows, write_rows
@@ -66,7 +78,8 @@ def fit(path: Path, folder: Path) -> None:
     calibration = fit_calibration(samples, version="new")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(format_calibration(calibration), encoding="utf-8")
-    measured = {"+".join(kinds): cross_validate(samples, kinds) for kinds in evidence_sets() if kinds and enough(samples, kinds)}
+    folds = fold_calibrations(samples)
+    measured = {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in evidence_sets() if kinds and enough(samples, kinds)}
     _show(samples, measured)
     metrics: dict[str, JsonValue] = {name: {**asdict(figures)} for name, figures in measured.items()}
     data: dict[str, JsonValue] = {

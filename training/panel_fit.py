@@ -152,15 +152,19 @@ class Measured:
     ece: float
 
 
-def cross_validate(samples: Sequence[Sample], kinds: Sequence[str]) -> Measured:
-    """Figures of ``kinds`` by cross-validation over questions. The interval of the AUROC is the 95 % bootstrap over questions."""
+def fold_calibrations(samples: Sequence[Sample]) -> list[Calibration]:
+    """For each fold of the questions the calibration that fits the other folds."""
+    return [fit_calibration([sample for sample in samples if _fold(sample.question_id) != fold], version="fold") for fold in range(FOLDS)]
+
+
+def cross_validate(samples: Sequence[Sample], kinds: Sequence[str], calibrations: Sequence[Calibration]) -> Measured:
+    """Figures of ``kinds``, each question judged by the calibration of the folds without it (``fold_calibrations``).
+
+    The interval of the AUROC is the 95 % bootstrap over questions.
+    """
     chosen = having(samples, kinds)
-    folds = np.array([_fold(sample.question_id) for sample in chosen])
-    labels, scores = _labels(chosen), np.zeros(len(chosen))
-    for fold in range(FOLDS):
-        calibration = fit_calibration([sample for sample in samples if _fold(sample.question_id) != fold], version="fold")
-        for place in np.flatnonzero(folds == fold):
-            scores[place] = _judged(calibration, chosen[place], kinds)
+    labels = _labels(chosen)
+    scores = np.array([_judged(calibrations[_fold(sample.question_id)], sample, kinds) for sample in chosen])
     low, high = _bootstrap(scores, labels, [sample.question_id for sample in chosen])
     return Measured(
         rows=len(chosen),

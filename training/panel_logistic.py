@@ -67,12 +67,11 @@ def _step(column: Array, residual: Array, rows: Array, ridge: float, current: fl
 
 def auroc(scores: Array, labels: Array) -> float:
     """Probability that a right answer scores above a wrong one, ties counting half; NaN when one of the two is missing."""
-    right, wrong = scores[labels > 0], scores[labels <= 0]
+    right, wrong = scores[labels > 0], np.sort(scores[labels <= 0])
     if not len(right) or not len(wrong):
         return float("nan")
-    above = (right[:, None] > wrong[None, :]).mean()
-    ties = (right[:, None] == wrong[None, :]).mean()
-    return float(above + 0.5 * ties)
+    below = np.searchsorted(wrong, right, side="left") + np.searchsorted(wrong, right, side="right")
+    return float(below.mean() / (2 * len(wrong)))
 
 
 def brier(scores: Array, labels: Array) -> float:

@@ -33,14 +33,15 @@ async def record(models: Mapping[str, ChatModel], questions: Sequence[PanelQuest
     Two questions are under way at a time, so that the small models answer while the large one judges. Interrupt and start again at
     will. Raises an ``ExceptionGroup`` of ``ProviderError`` when a model can't be asked.
     """
-    done = {row.question_id for row in read_rows(path)}
+    done = {row.question_id for row in await asyncio.to_thread(read_rows, path)}
     still_open = [question for question in questions if question.id not in done]
     started, count, queue = time.monotonic(), 0, iter(still_open)
 
     async def work() -> None:
         nonlocal count
         for question in queue:
-            append_rows(path, await _ask_all(models, question))
+            rows = await _ask_all(models, question)
+            await asyncio.to_thread(append_rows, path, rows)
             count += 1
             pace = (time.monotonic() - started) / count
             left_min = pace * (len(still_open) - count) / 60

@@ -26,6 +26,9 @@ SCORES: Final[dict[Defect, float]] = {
 REFUSAL_CHARS_MAX: Final = 400
 """A longer answer that contains a refusal also contains something else."""
 
+SHORT_CHARS_MAX: Final = 200
+"""One letter or one number does not take more."""
+
 JSON_CHARS_MAX: Final = 1_000_000
 """Longer text is not parsed."""
 
@@ -125,9 +128,10 @@ def form_problem(text: str, contract: Contract, schemas: SchemaValidator) -> str
         case AnswerForm.PYTHON:
             return _python_problem(unfenced(text))
         case AnswerForm.CHOICE:
-            return "" if _CHOICE.match(text.strip()) else "the answer is not one letter"
+            return "" if _CHOICE.match(text.strip()[:SHORT_CHARS_MAX]) else "the answer is not one letter"
         case AnswerForm.NUMBER:
-            return "" if _ONLY_NUMBER.match(unfenced(text).strip()) else "the answer is not one number"
+            number = unfenced(text).strip()
+            return "" if len(number) <= SHORT_CHARS_MAX and _ONLY_NUMBER.match(number) else "the answer is not one number"
         case _:
             assert_never(contract.form)
 

@@ -16,7 +16,7 @@ from typing import Final, Literal, cast
 
 Form = Literal["number", "percent", "choice", "yes_no", "literal", "text", "prose", "nothing"]
 
-TEXT_CHARS_MAX: Final = 20_000
+TEXT_CHARS_MAX: Final = 8_000
 """Only so much of an answer's end is looked at."""
 
 SHORT_WORDS_MAX: Final = 12
