@@ -354,7 +354,8 @@ async def test_a_server_that_keeps_the_stream_open_after_done_does_not_hold_us()
         await exchange.hang()
 
     async with FakeUpstream(keeps_open) as upstream, model_at(upstream) as model:
-        assert (await collect(model.stream(ask())))[0] == "hi"
+        async with asyncio.timeout(PATIENT.idle_s / 2):
+            assert (await collect(model.stream(ask())))[0] == "hi"
 
 
 ECHO = {"message": f"key {KEY} is wrong for: {PROMPT}", "type": f"{KEY}", "code": f"no {PROMPT}", "status": KEY}

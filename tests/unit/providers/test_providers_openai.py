@@ -101,6 +101,12 @@ def test_extra_body_changes_sampling_but_not_what_makes_the_request_ours() -> No
     assert "authorization" not in call.headers
 
 
+async def test_no_alternatives_are_asked_for_as_one() -> None:
+    async with FakeUpstream(answers("ok")) as upstream, model_at(upstream) as model:
+        await collect(model.stream(ask(logprobs=True, top_logprobs=0)))
+    assert upstream.requests[0].body["top_logprobs"] == 1  # llama.cpp sends no log-probabilities at all for 0
+
+
 async def test_log_probabilities_when_asked() -> None:
     events = await events_of(answers("Yes", ".", logprob=-0.25), ask(logprobs=True, top_logprobs=1))
     first = events[0]
