@@ -11,23 +11,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import format_span_id, format_trace_id
 
+_log = structlog.get_logger(__name__)
+
 
 class SpanFileExporter(SpanExporter):
-    """Appends spans to a file; makes it and its folder when the first span comes. Blocks, so it belongs behind a batch processor."""
+    """Appends spans to a file; makes it and its folder when the first span comes. Blocks, so it belongs behind a batch processor.
 
-    def __init__(self, path: Path, *, service: str) -> None:
+    Once the file has ``bytes_max`` bytes, spans are dropped; a batch that is under way is still written.
+    """
+
+    def __init__(self, path: Path, *, service: str, bytes_max: int) -> None:
         self._path = path
         self._service = service
+        self._bytes_max = bytes_max
         self._descriptor: int | None = None
+        self._full = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Writes one line per span. A failed write loses the spans of the batch and nothing else."""
         try:
             descriptor = self._open()
+            if self._is_full(descriptor):
+                return SpanExportResult.FAILURE
             for span in spans:
                 os.write(descriptor, span_line(span, service=self._service))
         except OSError:
@@ -39,6 +49,13 @@ class SpanFileExporter(SpanExporter):
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _is_full(self, descriptor: int) -> bool:
+        full = os.fstat(descriptor).st_size >= self._bytes_max
+        if full and not self._full:
+            _log.warning("span file is full", path=str(self._path), bytes_max=self._bytes_max)
+        self._full = full
+        return full
 
     def _open(self) -> int:
         if self._descriptor is None:

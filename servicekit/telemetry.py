@@ -62,7 +62,7 @@ def start_telemetry(service: str, settings: TelemetrySettings) -> Telemetry:
     processors: list[SpanProcessor] = []
     readers: list[MetricReader] = []
     if settings.file is not None:
-        exporter = SpanFileExporter(Path(settings.file), service=service)
+        exporter = SpanFileExporter(Path(settings.file), service=service, bytes_max=settings.file_bytes_max)
         processors.append(BatchSpanProcessor(exporter, max_queue_size=_QUEUE_SPANS_MAX, schedule_delay_millis=_FILE_DELAY_MS))
     if settings.otlp_endpoint is not None:
         insecure = not settings.otlp_endpoint.startswith("https://")

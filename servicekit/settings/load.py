@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +169,11 @@ def _problem(detail: ErrorDetails, data: dict[str, Any], environ: Mapping[str, s
     shown = ""
     if isinstance(value, int | float) or (isinstance(value, str) and detail["type"] in _SHOWN_TEXT_ERRORS):
         shown = f", got {str(value)[:_SHOWN_CHARS_MAX]}"
-    variable = PREFIX + path.upper().replace(".", "__")
-    origin = f" (set by {variable})" if variable in environ else ""
+    variable = next((name for name in environ if name.startswith(PREFIX) and _folded(name.removeprefix(PREFIX)) == _folded(path)), "")
+    origin = f" (set by {variable})" if variable else ""
     return Problem(path, f"{message[:1].lower()}{message[1:]}{shown}{origin}")
+
+
+def _folded(path: str) -> str:
+    """A key's path or a variable's, such that both forms of the same path are equal."""
+    return re.sub(r"[^A-Z0-9]+", "_", path.upper())

@@ -63,6 +63,8 @@ class TelemetrySettings(Section):
     """gRPC endpoint of an OTLP receiver, such as `http://127.0.0.1:4317`. Default: none."""
     file: str | None = None
     """File to which finished spans are appended as JSON lines, for running without a collector. Default: none."""
+    file_bytes_max: int = Field(default=256 * 1024 * 1024, ge=4_096, le=2**40)
+    """Size of that file in bytes beyond which no more spans are appended."""
     sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0, allow_inf_nan=False)
     """Share of the traces that are recorded; the caller's decision has precedence."""
     metric_interval_ms: PositiveMs = 10_000

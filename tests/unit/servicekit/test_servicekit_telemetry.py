@@ -69,6 +69,17 @@ def test_a_file_that_cannot_be_written_costs_spans_and_nothing_else(tmp_path: Pa
     assert telemetry.shutdown()
 
 
+def test_a_span_file_does_not_grow_for_ever(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "spans.jsonl"
+    path.write_bytes(b"x" * 4_096)
+    telemetry = start_telemetry("x", TelemetrySettings(file=str(path), file_bytes_max=4_096))
+    with telemetry.tracer.start_as_current_span("dropped"):
+        pass
+    assert telemetry.shutdown()
+    assert path.stat().st_size == 4_096
+    assert "span file is full" in caplog.text
+
+
 def test_no_sampling_means_no_spans_but_a_callers_decision_counts(tmp_path: Path) -> None:
     exporter = InMemorySpanExporter()
     telemetry = assemble_telemetry("x", processors=[SimpleSpanProcessor(exporter)], sample_ratio=0.0)
