@@ -126,10 +126,11 @@ async def cascade_world(
     router_up: bool = True,
     judge_up: bool = True,
     cascade: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     model: Callable[[str], Mapping[str, Any]] = lambda _: {},
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[World]:
-    """Serves the cascade over models with these upstreams, in their order. ``cascade`` and ``model`` add to the configuration."""
+    """Serves the cascade over models with these upstreams, in their order; ``cascade``, ``limits`` and ``model`` add to its settings."""
     telemetry = telemetry or Telemetry.off()
     router, judge = router or FakeRouter(tuple(upstreams)), judge or FakeJudge()
     async with AsyncExitStack() as stack:
@@ -141,6 +142,7 @@ async def cascade_world(
             {
                 "models": [_model(name, upstream, model(name)) for name, upstream in upstreams.items()],
                 "cascade": {"store": {"url": f"sqlite+aiosqlite:///{folder}/decisions.sqlite3"}, **(cascade or {})},
+                "limits": limits or {},
                 "services": {
                     "router": {"listen": "127.0.0.1:0", "target": router_target},
                     "judge": {"listen": "127.0.0.1:0", "target": judge_target},
