@@ -6,15 +6,16 @@ Every function accepts any text and never raises.
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
-Form = Literal["number", "percent", "choice", "yes_no", "literal", "text", "prose", "nothing"]
+from judge_service.domain.marked_answer import marked_answer, normal_form
+
+Form = Literal["number", "percent", "choice", "yes_no", "literal", "quoted", "exact", "text", "prose", "nothing"]
 
 TEXT_CHARS_MAX: Final = 8_000
 """Only so much of an answer's end is looked at."""
@@ -25,8 +26,6 @@ SHORT_WORDS_MAX: Final = 12
 _DIGITS_MAX = 400
 _LITERAL_CHARS_MAX = 4_000
 
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _ANNOUNCED = re.compile(
     r"(?:final answer|correct answer|answer|result|output)(?:\s+(?:is|are|would be|will be|of this code is))?\s*(?:[:=]|\bis\b)\s*(.+)",
     re.IGNORECASE,
@@ -35,6 +34,10 @@ _ANSWER_IS = re.compile(r"(?:final answer|correct answer|answer|correct (?:optio
 _CHOICE = re.compile(r"^\W*\(?([A-Ja-j])\)(?:\W|$)|^\W*(?:option |choice )?([A-J])(?:[.:,)]|\W*$)")
 _YES_NO = re.compile(r"^\W*(yes|no|true|false)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?\s*%?")
+_WHOLE_CHOICE = re.compile(r"\(?([A-Ja-j])[).:]?(?:[):.]\s.*)?", re.DOTALL)
+_WHOLE_YES_NO = re.compile(r"(yes|no|true|false)", re.IGNORECASE)
+_WHOLE_NUMBER = re.compile(rf"(?:\w{{1,12}}\s?[=:]\s?)?[$€£]?\s?({_NUMBER.pattern})(?:\s(?!pi\b)[^\W\d_]{{2,20}}){{0,3}}")
+_QUOTED = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _FRACTION = re.compile(r"\\d?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(-?\d+)\s*\}")
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _WORD = re.compile(r"[^\W_]+")
@@ -43,7 +46,11 @@ _STOP_WORDS = frozenset({"the", "a", "an", "is", "of", "it", "to", "and", "in", 
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """A final answer in normal form. ``value`` is a ``Fraction`` for numbers, a set of words for prose, text otherwise."""
+    """A final answer in normal form. ``value`` is a ``Fraction`` for numbers, a set of words for prose, text otherwise.
+
+    ``exact`` and ``quoted`` are marked answers that nothing may be dropped from: symbols, order and spaces count, and within quotes
+    the case does too.
+    """
 
     form: Form
     value: Fraction | str | frozenset[str]
@@ -52,15 +59,18 @@ class FinalAnswer:
 def final_answer(text: str, question: str = "") -> FinalAnswer:
     """The final answer of ``text`` to ``question``.
 
-    Looks, in this order, for a marked answer (boxed, tagged, a JSON field `answer`, "the answer is …"), then reads the whole text
-    as a choice, yes or no, a literal, a short text or a number; of several numbers, the last that the question does not
-    mention counts. What remains is prose.
+    A marked answer (boxed, tagged, a JSON field `answer`) is read whole: as a choice, yes or no, a literal, one number with its
+    unit, or else exactly as it stands. Otherwise what follows "the answer is" or the whole text is read in a more forgiving way:
+    of several numbers, the last that the question does not mention counts, and what remains is prose.
     """
     text = text[-TEXT_CHARS_MAX:].strip()
     if not text:
         return FinalAnswer("nothing", "")
-    marked = _marked(text)
-    return _read(marked if marked is not None else text, question)
+    marked = marked_answer(text)
+    if marked is not None and (read := _read_marked(marked)) is not None:
+        return read
+    said = _ANSWER_IS.findall(text) or _ANNOUNCED.findall(text)
+    return _read(str(said[-1]) if said else text, question)
 
 
 def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
@@ -72,35 +82,33 @@ def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
         return 1.0 if as_written or _same_number(one.value, other.value) else 0.0
     if one.form == other.form and one.form != "prose":
         return 1.0 if one.value == other.value else 0.0
+    if {one.form, other.form} <= {"exact", "quoted", "literal", "yes_no", "choice", "number", "percent"}:
+        return 1.0 if _as_text(one) == _as_text(other) else 0.0
     return _overlap(one, other)
 
 
-def _marked(text: str) -> str | None:
-    if boxed := _BOXED.findall(text):
-        return str(boxed[-1])
-    if tagged := _TAGGED.findall(text):
-        return str(tagged[-1])
-    if (field := _json_answer(text)) is not None:
-        return field
-    if said := _ANSWER_IS.findall(text) or _ANNOUNCED.findall(text):
-        return str(said[-1])
-    return None
+def _read_marked(marked: str) -> FinalAnswer | None:
+    """A marked answer, nothing dropped from it; None when there is nothing in it."""
+    text = normal_form(_inside_fence(marked))
+    if not text:
+        return None
+    return _read_whole(text) or _literal(text) or _read_exactly(text)
 
 
-def _json_answer(text: str) -> str | None:
-    fenced = _FENCE.search(text)
-    body = (fenced.group(1) if fenced else text).strip()
-    if not body.startswith("{"):
-        return None
-    try:
-        value: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    fields = cast("dict[str, object]", value)
-    answer = next((fields[key] for key in fields if key.casefold() in {"answer", "final_answer"}), None)
-    return None if answer is None else answer if isinstance(answer, str) else json.dumps(answer)
+def _read_whole(text: str) -> FinalAnswer | None:
+    """A text that is nothing but a choice, yes or no, or a number with its unit."""
+    if choice := _WHOLE_CHOICE.fullmatch(text):
+        return FinalAnswer("choice", choice.group(1).upper())
+    if said := _WHOLE_YES_NO.fullmatch(text):
+        return FinalAnswer("yes_no", "yes" if said.group(1).casefold() in {"yes", "true"} else "no")
+    measured = _WHOLE_NUMBER.fullmatch(_FRACTION.sub(r"\1/\2", text))
+    return _number(measured.group(1)) if measured else None
+
+
+def _read_exactly(text: str) -> FinalAnswer:
+    if quoted := _QUOTED.fullmatch(text):
+        return FinalAnswer("quoted", quoted.group(2))
+    return FinalAnswer("exact", text.casefold())
 
 
 def _read(text: str, question: str) -> FinalAnswer:
@@ -165,6 +173,11 @@ def _as_written(answer: FinalAnswer) -> Fraction:
     """The number before the percent sign: people write 50 for 50 %."""
     value = answer.value if isinstance(answer.value, Fraction) else Fraction(0)
     return value * 100 if answer.form == "percent" else value
+
+
+def _as_text(answer: FinalAnswer) -> str:
+    """The text in which answers of different forms may still be the same: a string with and without its quotes."""
+    return f"{answer.value}".casefold()
 
 
 _RELATIVE_TOLERANCE = Fraction(1, 10_000)

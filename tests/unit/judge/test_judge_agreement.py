@@ -32,6 +32,14 @@ from tests.support.judges import case
         ("{'a': 1}", '{"a": 1}'),
         ("[0, 1, 4, 9]", "```\n[0, 1, 4, 9]\n```"),
         ("Paris", "The capital of France is Paris, which lies on the Seine in the north of the country."),
+        (r'{"reasoning": "half of \(x\) is", "answer": "\frac{3}{4}"}', "0.75"),
+        ('Here it is:\n```json\n{"reasoning": "a \\q b", "answer": "15"}', '{"answer": 15}'),
+        ('{"answer": "15 sheep"}', '{"answer": "$15"}'),
+        ("{'reasoning': 'it is so', 'answer': 'west'}", '{"answer": "West."}'),
+        ("<answer>3 * x + 1</answer>", "<answer>3*x+1</answer>"),
+        ("<answer>1 2\n3 4</answer>", "<answer> 1 2\n 3 4 </answer>"),
+        ("""{"answer": "'biec'"}""", '{"answer": "biec"}'),
+        ("<answer>r = 54</answer>", "<answer>54.0</answer>"),
     ],
 )
 def test_the_same_answer_in_other_words(one: str, other: str) -> None:
@@ -41,7 +49,24 @@ def test_the_same_answer_in_other_words(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("42", "43"), ("(A)", "(B)"), ("yes", "no"), ("Paris", "Lyon"), ("[1, 2]", "[2, 1]"), ("1000", "1001"), ("", "Paris"), ("", "")],
+    [
+        ("42", "43"),
+        ("(A)", "(B)"),
+        ("yes", "no"),
+        ("Paris", "Lyon"),
+        ("[1, 2]", "[2, 1]"),
+        ("1000", "1001"),
+        ("", "Paris"),
+        ("", ""),
+        ("<answer>1 2\n3 4</answer>", "<answer>2 1\n3 4</answer>"),
+        ("<answer>8 * 3 + 5 - 5</answer>", "<answer>8 * 3 - 5</answer>"),
+        ("<answer>8 5 0 1</answer>", "<answer>1</answer>"),
+        ("<answer>#A #B</answer>", "<answer>A# B#</answer>"),
+        ("<answer>05:24:23.428</answer>", "<answer>05:26:23.428</answer>"),
+        ("<answer>AN EARLY BIRD</answer>", "<answer>THE EARLY BIRD</answer>"),
+        ("""{"answer": "'bOc'"}""", """{"answer": "'boc'"}"""),
+        ('{"reasoning": "there are 3", "answer": "[1, 2]"}', '{"reasoning": "there are 3", "answer": "[1, 3]"}'),
+    ],
 )
 def test_different_answers(one: str, other: str) -> None:
     assert same_answer(final_answer(one), final_answer(other)) <= 0.1
