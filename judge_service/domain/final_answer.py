@@ -23,6 +23,8 @@ TEXT_CHARS_MAX: Final = 8_000
 SHORT_WORDS_MAX: Final = 12
 """Longer text is prose and compared by its words."""
 
+_SAID_MAX = 20
+_CLOSING_CHARS = 200
 _DIGITS_MAX = 400
 _LITERAL_CHARS_MAX = 4_000
 
@@ -30,7 +32,9 @@ _ANNOUNCED = re.compile(
     r"(?:final answer|correct answer|answer|result|output)(?:\s+(?:is|are|would be|will be|of this code is))?\s*(?:[:=]|\bis\b)\s*(.+)",
     re.IGNORECASE,
 )
-_ANSWER_IS = re.compile(r"(?:final answer|correct answer|answer|correct (?:option|choice))\s+is:?\s*(.+)", re.IGNORECASE)
+_ANSWER_IS = re.compile(r"(?:answer|(?:correct|right|best|closest) (?:option|choice|match))(?:\s+(?:is|would be)\b)\s*:?\s*", re.IGNORECASE)
+_OPTION = re.compile(r"^\s*\(?([A-J])[).:]\s", re.MULTILINE)
+_LETTER = re.compile(r"\(([A-J])\)|\b(?:option|choice|answer)\s+([A-J])\b")
 _CHOICE = re.compile(r"^\W*\(?([A-Ja-j])\)(?:\W|$)|^\W*(?:option |choice )?([A-J])(?:[.:,)]|\W*$)")
 _YES_NO = re.compile(r"^\W*(yes|no|true|false)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?:\s*/\s*\d+)?\s*%?")
@@ -69,8 +73,10 @@ def final_answer(text: str, question: str = "") -> FinalAnswer:
     marked = marked_answer(text)
     if marked is not None and (read := _read_marked(marked)) is not None:
         return read
-    said = _ANSWER_IS.findall(text) or _ANNOUNCED.findall(text)
-    return _read(str(said[-1]) if said else text, question)
+    said = _said(text)
+    if _offers_options(question) and (letter := _option_chosen(said or "", text)):
+        return FinalAnswer("choice", letter)
+    return _read(said or text, question)
 
 
 def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
@@ -85,6 +91,27 @@ def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
     if {one.form, other.form} <= {"exact", "quoted", "literal", "yes_no", "choice", "number", "percent"}:
         return 1.0 if _as_text(one) == _as_text(other) else 0.0
     return _overlap(one, other)
+
+
+def _said(text: str) -> str | None:
+    """The rest of the line after the last "the answer is" that is followed by anything; it may stand on the next line."""
+    tails = (text[found.end() :].partition("\n")[0].strip() for found in reversed(list(_ANSWER_IS.finditer(text))[-_SAID_MAX:]))
+    said = next((tail for tail in tails if _WORD.search(tail)), None)
+    announced = _ANNOUNCED.findall(text) if said is None else []
+    return str(announced[-1]) if announced else said
+
+
+def _offers_options(question: str) -> bool:
+    """True when the question ends in a list of options with letters."""
+    return {"A", "B"} <= set(_OPTION.findall(question[-TEXT_CHARS_MAX:]))
+
+
+def _option_chosen(said: str, text: str) -> str:
+    """The letter that was said, or else the last one in the closing words; empty when there is none."""
+    if choice := _CHOICE.match(said):
+        return (choice.group(1) or choice.group(2)).upper()
+    letters = [one or other for one, other in _LETTER.findall(said) or _LETTER.findall(text[-_CLOSING_CHARS:])]
+    return letters[-1] if letters else ""
 
 
 def _read_marked(marked: str) -> FinalAnswer | None:

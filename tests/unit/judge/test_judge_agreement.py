@@ -77,6 +77,22 @@ def test_a_number_that_the_question_mentions_is_not_the_answer() -> None:
     assert same_answer(final_answer("There are 720 seconds in 12 minutes.", question), final_answer("720", question)) == 1.0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "So it is warm.\n\nTherefore, the correct answer is:\n\nThe answer is (B).",
+        "The sum is 6, so the answer is 6. The answer is (B).",
+        "None fits, but the closest option is (B), as shown.",
+        "The best advice is (B).",
+        "The answer is (B). Putting it all together, the final answer is:",
+        "**The correct option is:**\nThe answer is B.",
+    ],
+)
+def test_the_option_chosen_however_it_is_said(text: str) -> None:
+    question = "Which one?\n(A) three\n(B) six\n(C) nine"
+    assert final_answer(text, question) == final_answer("The answer is (B)", question)
+
+
 def test_free_text_agrees_in_degrees() -> None:
     text = "Plants take in carbon dioxide from the air and water from the soil and turn both into sugar with the help of light"
     near = "With the help of light plants turn water from the soil and carbon dioxide from the air into sugar and release oxygen"
