@@ -1,0 +1,147 @@
+"""All methods that are compared, as rows of the report."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.decision_quality.choices import best_net, cheapest_right, neighbours_quality, random_mix
+from benchmarks.decision_quality.known import Known
+from benchmarks.decision_quality.measure import Meter, Row
+from benchmarks.decision_quality.play import CascadeMethod, play_cascade, play_picks
+from benchmarks.decision_quality.pools import Floats, Pool
+from benchmarks.decision_quality.replay import NoRouter, PanelInProcess, RouterInProcess, SilentJudge, candidate_of, reading_of
+from cascade_service.domain.plan import Constraints
+from cascade_service.domain.ports import Router
+from judge_service.domain.panel import Panel
+from router_service.domain.models import CandidateModel
+from router_service.domain.routing import Decider
+
+TRADE_OFFS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.0)
+"""Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
+SUITABILITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+MIX_SHARES = (0.25, 0.5, 0.75)
+AGREEMENT_THRESHOLD = 0.7
+PLAN_MODELS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What the methods work with. ``vectors`` and ``train_vectors`` are embeddings of length 1, one row per question.
+
+    ``decider`` makes the router's decision among the models that it is given.
+    """
+
+    measured: Pool
+    train: Pool
+    known: Known
+    meter: Meter
+    vectors: Floats
+    train_vectors: Floats
+    taxonomy: Callable[[tuple[CandidateModel, ...]], Decider]
+    learned: Callable[[tuple[CandidateModel, ...]], Decider] | None
+    agreement: Panel
+    panel: Panel
+
+
+async def all_rows(bench: Bench) -> AsyncGenerator[Row, None]:
+    """The rows of every method, as they are measured."""
+    for row in (*_singles(bench), *_choices(bench)):
+        yield row
+    async for row in _routed(bench, "taxonomy only", bench.taxonomy):
+        yield row
+    if bench.learned is not None:
+        async for row in _routed(bench, "learned only", bench.learned):
+            yield row
+    async for row in _cascades(bench):
+        yield row
+
+
+def _singles(bench: Bench) -> list[Row]:
+    pool, meter, known = bench.measured, bench.meter, bench.known
+    rows = [meter.row(meter.best, method="best single", setting=pool.endpoints[known.best], chosen_on=known.source)]
+    hindsight = int(pool.right.mean(axis=0).argmax())
+    picked = play_picks(pool, np.full(len(pool.questions), hindsight))
+    rows.append(meter.row(picked, method="best single in hindsight", setting=pool.endpoints[hindsight], chosen_on="hindsight"))
+    for index in sorted(range(len(pool.endpoints)), key=lambda index: -pool.right[:, index].mean()):
+        played = play_picks(pool, np.full(len(pool.questions), index))
+        rows.append(meter.row(played, method="single", setting=pool.endpoints[index], chosen_on="sweep"))
+    return rows
+
+
+def _choices(bench: Bench) -> list[Row]:
+    pool, meter, known = bench.measured, bench.meter, bench.known
+    rows = [meter.row(play_picks(pool, cheapest_right(pool)), method="oracle", chosen_on="hindsight")]
+    if cheap := known.cheap(1, _providers(pool)):
+        for share in MIX_SHARES:
+            played = random_mix(pool, cheap=cheap[0], dear=known.best, share=share)
+            setting = f"{share:.0%} {pool.endpoints[known.best]}, else {pool.endpoints[cheap[0]]}"
+            rows.append(meter.row(played, method="random mix", setting=setting, chosen_on="sweep"))
+    if bench.train.questions:
+        quality = neighbours_quality(bench.vectors, bench.train_vectors, bench.train.right)
+        for trade_off in TRADE_OFFS:
+            picks = best_net(quality, known.cost_ratio, trade_off=trade_off)
+            rows.append(meter.row(play_picks(pool, picks), method="kNN", setting=f"λ {trade_off:g}", chosen_on="sweep"))
+    return rows
+
+
+async def _routed(bench: Bench, name: str, decider_of: Callable[[tuple[CandidateModel, ...]], Decider]) -> AsyncGenerator[Row, None]:
+    """One attempt with the model that the product's router puts first: the cheapest that reaches a stated suitability."""
+    router = _router(bench, decider_of)
+    for suitability in SUITABILITIES:
+        method = CascadeMethod(
+            judge=SilentJudge(),
+            router=router,
+            plan=lambda _: (),
+            threshold=0.0,
+            constraints=Constraints(models_max=1, suitability_min=suitability),
+        )
+        played = await play_cascade(bench.measured, method, label=f"{name} {suitability:g}")
+        yield bench.meter.row(played, method=name, setting=f"τ {suitability:g}", chosen_on="sweep")
+
+
+async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
+    pool, known = bench.measured, bench.known
+    if cheap := known.cheap(2, _providers(pool)):
+        order = (*cheap, known.best)
+        method = CascadeMethod(
+            judge=PanelInProcess(bench.agreement),
+            router=lambda _: NoRouter(),
+            plan=lambda index: tuple(pool.answers[index][endpoint].model for endpoint in order),
+            threshold=AGREEMENT_THRESHOLD,
+        )
+        played = await play_cascade(pool, method, label="agreement cascade")
+        setting = " → ".join(pool.endpoints[endpoint] for endpoint in order)
+        yield bench.meter.row(played, method="agreement cascade", setting=setting, chosen_on=known.source)
+    router, judge = _router(bench, bench.taxonomy), PanelInProcess(bench.panel)
+    for threshold in THRESHOLDS:
+        method = CascadeMethod(
+            judge=judge,
+            router=router,
+            plan=lambda _: (),
+            threshold=threshold,
+            constraints=Constraints(models_max=PLAN_MODELS_MAX, suitability_min=0.0),
+        )
+        played = await play_cascade(pool, method, label=f"threshold cascade {threshold:g}")
+        yield bench.meter.row(played, method="threshold cascade", setting=f"threshold {threshold:g}", chosen_on="sweep")
+
+
+def _router(bench: Bench, decider_of: Callable[[tuple[CandidateModel, ...]], Decider]) -> Callable[[int], Router]:
+    """A router per question; questions whose endpoints are the same recorded models share a decider."""
+    pool = bench.measured
+    deciders: dict[tuple[str, ...], Decider] = {}
+
+    def router(index: int) -> Router:
+        names = tuple(answer.model for answer in pool.answers[index])
+        if names not in deciders:
+            deciders[names] = decider_of(tuple(candidate_of(pool.facts[name]) for name in names))
+        return RouterInProcess(deciders[names], reading_of(pool.questions[index], bench.vectors[index]))
+
+    return router
+
+
+def _providers(pool: Pool) -> tuple[str, ...]:
+    return tuple(pool.facts[answer.model].provider for answer in pool.answers[0])
