@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, decide
 from cascade_service.domain.attempt import Attempt, best_seen, spent
@@ -89,6 +89,8 @@ class Run:
                 yield Judged(attempt=attempt.number, verdict=attempt.verdict, accepted=isinstance(decision, Accept))
             following = self._after(attempt, decision)
             if not isinstance(following, _Step):
+                if not isinstance(decision, Accept) and not following.unanswerable:
+                    await self._judge_again()
                 for event in self._end(attempt, decision, following):
                     yield event
                 return
@@ -220,6 +222,20 @@ class Run:
             unjudged_detail=unjudged,
         )
 
+    async def _judge_again(self) -> None:
+        """Judges the earlier answers anew, against all that came after them: what they were believed to be at first is out of date.
+
+        An answer keeps its first verdict when there is no new one. What both verdicts cost is added up.
+        """
+        last = max((attempt.number for attempt in self.attempts if attempt.has_answer), default=0)
+        for attempt in self.attempts[:last]:
+            if attempt.has_answer and attempt.verdict is not None:
+                try:
+                    again = await self._ask_judge(attempt)
+                except JudgeUnavailable:
+                    return
+                attempt.verdict = replace(again, cost_nano_usd=attempt.verdict.cost_nano_usd + again.cost_nano_usd)
+
     async def _ask_judge(self, attempt: Attempt) -> Verdict:
         request, rules = self._request, self._parts.rules
         timeout_s = min(rules.judge_timeout_s, request.deadline_at_s - self._now_s() - rules.times.margin_s)
@@ -228,7 +244,7 @@ class Run:
         question = JudgeQuestion(
             messages=request.messages,
             candidate=_answer(attempt),
-            peers=tuple(_answer(earlier) for earlier in self.attempts[:-1] if earlier.has_answer),
+            peers=tuple(_answer(other) for other in self.attempts if other is not attempt and other.has_answer),
             output=request.output,
             accept_threshold=request.policy.threshold,
             cost_max_nano_usd=max(0, request.ceilings.cost_max_nano_usd - spent(self.attempts).cost_nano_usd),

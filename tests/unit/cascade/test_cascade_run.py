@@ -33,7 +33,9 @@ from cascade_service.domain.events import (
 )
 from cascade_service.domain.model import TextChunk
 from cascade_service.domain.plan import Constraints, ExclusionCause, RouteKind
+from cascade_service.domain.ports import JudgeQuestion
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.verdict import Verdict
 from tests.support.cascade import (
     Hang,
     Pass,
@@ -382,3 +384,51 @@ async def test_durations_are_measured_on_the_given_clock() -> None:
     completion = completion_of(await stage.run())
     assert (completion.attempts[0].time_to_first_chunk_s, completion.attempts[0].duration_s) == (1.0, 3.0)
     assert completion.timing.total_s == 3.0
+
+
+class ComparingJudge(ScriptedJudge):
+    """Trusts an answer that another one repeats; an answer with nothing to compare it with gets the benefit of the doubt."""
+
+    async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
+        self.questions.append((question, timeout_s))
+        if not question.peers:
+            return verdict(0.45, cost=1)
+        repeated = any(peer.text == question.candidate.text for peer in question.peers)
+        return verdict(0.6 if repeated else 0.43, cost=1)
+
+
+def asked(judge: ScriptedJudge) -> list[tuple[str, tuple[str, ...]]]:
+    return [(question.candidate.model, tuple(peer.model for peer in question.peers)) for question, _ in judge.questions]
+
+
+async def test_an_answer_is_not_judged_again_when_only_failures_came_after_it() -> None:
+    judge = ComparingJudge()
+    completion = completion_of(await Stage([ScriptedLlm("small", answer("1")), ScriptedLlm("large", [RATE_LIMITED])], judge).run(ask()))
+    assert completion.model == "small"
+    assert asked(judge) == [("small", ())]
+
+
+async def test_the_first_answer_is_judged_again_once_there_is_something_to_compare_it_with() -> None:
+    judge = ComparingJudge()
+    models = [ScriptedLlm(name, answer(text)) for name, text in (("small", "1"), ("medium", "2"), ("large", "3"))]
+    completion = completion_of(await Stage(models, judge).run(ask(threshold=0.7)))
+    assert completion.outcome is Outcome.BEST_SEEN
+    assert completion.model == "large"
+    assert asked(judge)[3:] == [("small", ("medium", "large")), ("medium", ("small", "large"))]
+    assert [attempt.confidence for attempt in completion.attempts] == [0.43, 0.43, 0.43]
+    assert [attempt.judge_cost_nano_usd for attempt in completion.attempts] == [2, 2, 1]
+
+
+async def test_an_answer_that_a_later_one_repeats_beats_one_that_stands_alone() -> None:
+    models = [ScriptedLlm(name, answer(text)) for name, text in (("small", "1"), ("medium", "1"), ("large", "3"))]
+    completion = completion_of(await Stage(models, ComparingJudge()).run(ask(threshold=0.7)))
+    assert completion.text == "1"
+    assert completion.model == "medium"
+
+
+async def test_an_accepted_answer_is_not_judged_twice() -> None:
+    judge = ComparingJudge()
+    models = [ScriptedLlm(name, answer("1")) for name in ("small", "medium")]
+    completion = completion_of(await Stage(models, judge).run(ask(threshold=0.55)))
+    assert completion.outcome is Outcome.ACCEPTED
+    assert [model for model, _ in asked(judge)] == ["small", "medium"]
