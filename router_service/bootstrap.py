@@ -18,11 +18,15 @@ from router_service.adapters.batcher import BatchLimits
 from router_service.adapters.instrumented import InstrumentedDecider, InstrumentedReader, RouterMeters
 from router_service.adapters.onnx_encoder import BatchedReader, open_encoder
 from router_service.adapters.onnx_heads import labels_of, open_heads
+from router_service.adapters.onnx_quality import open_quality
 from router_service.adapters.slow_classifier import LlmClassifier
 from router_service.adapters.suitability_artifact import read_suitability
 from router_service.config import candidate_models, clear_rule, constraint_defaults
 from router_service.domain.errors import ArtifactMismatch
-from router_service.domain.routing import Router, RoutingPolicy, TaxonomyDecider
+from router_service.domain.learned import Blend, LearnedDecider
+from router_service.domain.models import CandidateModel
+from router_service.domain.ports import SlowClassifier
+from router_service.domain.routing import Decider, Router, RoutingPolicy, TaxonomyDecider
 from router_service.domain.taxonomy import Axis
 from router_service.transport.errors import error_table
 from router_service.transport.servicer import RouterServicer, ServicerParts
@@ -66,15 +70,17 @@ class RouterService:
 
 @dataclass(frozen=True, slots=True)
 class _Artifacts:
-    """Folders of the three artifacts with their checked manifests."""
+    """Folders of the artifacts with their checked manifests; ``learned`` is None without a learned router."""
 
     encoder: tuple[Path, Manifest]
     heads: tuple[Path, Manifest]
     suitability: tuple[Path, Manifest]
+    learned: tuple[Path, Manifest] | None
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
-        return (self.encoder[1], self.heads[1], self.suitability[1])
+        learned = () if self.learned is None else (self.learned[1],)
+        return (self.encoder[1], self.heads[1], self.suitability[1], *learned)
 
 
 def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> RouterService:
@@ -90,18 +96,13 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> RouterServ
     meters = RouterMeters(telemetry.meter)
     reader = _open_reader(settings, artifacts.encoder[0])
     taxonomy = settings.router.taxonomy
-    decider = TaxonomyDecider(
-        models=models,
-        table=read_suitability(artifacts.suitability[0]),
-        policy=RoutingPolicy(
-            clear_rule=clear_rule(taxonomy),
-            slow_weight=taxonomy.slow_classifier.weight if taxonomy.slow_classifier else 0.0,
-            policy_hash=_fingerprint(loaded, artifacts.manifests),
-        ),
-        fast=open_heads(*artifacts.heads),
-        slow=_slow_classifier(settings, slow_model, labels=labels_of(*artifacts.heads)),
-        clock=time.monotonic,
+    policy = RoutingPolicy(
+        clear_rule=clear_rule(taxonomy),
+        slow_weight=taxonomy.slow_classifier.weight if taxonomy.slow_classifier else 0.0,
+        policy_hash=_fingerprint(loaded, artifacts.manifests),
     )
+    slow = _slow_classifier(settings, slow_model, labels=labels_of(*artifacts.heads))
+    decider = _decider(settings, models, policy=policy, slow=slow, artifacts=artifacts)
     router = Router(
         InstrumentedReader(reader, tracer=telemetry.tracer, meters=meters),
         InstrumentedDecider(decider, tracer=telemetry.tracer, meters=meters),
@@ -131,20 +132,42 @@ async def serve(loaded: LoadedSettings) -> None:
 
 
 def _check_artifacts(settings: Settings) -> _Artifacts:
-    """Every file is there and unchanged, and the three were made for each other."""
+    """Every file is there and unchanged, and they were made for each other."""
     root, taxonomy = Path(settings.artifacts.directory), settings.router.taxonomy
     folders = (root / settings.router.encoder.artifact, root / taxonomy.heads, root / taxonomy.suitability)
     encoder, heads, suitability = (load_manifest(folder) for folder in folders)
-    for folder, manifest, key, made_for in (
-        (folders[1], heads, "encoder_fingerprint", encoder),
-        (folders[2], suitability, "taxonomy_fingerprint", heads),
-    ):
+    pairs = [(folders[1], heads, "encoder_fingerprint", encoder), (folders[2], suitability, "taxonomy_fingerprint", heads)]
+    learned: tuple[Path, Manifest] | None = None
+    if settings.router.learned is not None:
+        folder = root / settings.router.learned.artifact
+        learned = (folder, load_manifest(folder))
+        pairs.append((*learned, "encoder_fingerprint", encoder))
+    for folder, manifest, key, made_for in pairs:
         if manifest.parameters.get(key) != made_for.fingerprint:
             raise ArtifactMismatch(
                 f"{folder / 'manifest.json'} was made for {made_for.name} {manifest.parameters.get(key)}, "
                 f"but {made_for.fingerprint} is here; make it again with `{manifest.command}`"
             )
-    return _Artifacts((folders[0], encoder), (folders[1], heads), (folders[2], suitability))
+    return _Artifacts((folders[0], encoder), (folders[1], heads), (folders[2], suitability), learned)
+
+
+def _decider(
+    settings: Settings, models: Sequence[CandidateModel], *, policy: RoutingPolicy, slow: SlowClassifier | None, artifacts: _Artifacts
+) -> Decider:
+    """The taxonomy router, or the learned one on top of it."""
+    table, fast = read_suitability(artifacts.suitability[0]), open_heads(*artifacts.heads)
+    if artifacts.learned is None or settings.router.learned is None:
+        return TaxonomyDecider(models=models, table=table, policy=policy, fast=fast, slow=slow, clock=time.monotonic)
+    return LearnedDecider(
+        models=models,
+        predictor=open_quality(*artifacts.learned),
+        blend=Blend(settings.router.learned.weight),
+        table=table,
+        policy=policy,
+        fast=fast,
+        slow=slow,
+        clock=time.monotonic,
+    )
 
 
 def _open_reader(settings: Settings, folder: Path) -> BatchedReader:

@@ -23,7 +23,9 @@ from judge_service.adapters.json_schema import JsonSchemaValidator
 from judge_service.adapters.local_judges import agreement_judge, checks_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_heads import open_heads
+from router_service.adapters.onnx_quality import open_quality
 from router_service.adapters.suitability_artifact import read_suitability
+from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider, RoutingPolicy, TaxonomyDecider
 from router_service.domain.taxonomy import Axis, ClearRule
@@ -97,7 +99,7 @@ def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> Bench:
         vectors=_embed(cache, measured),
         train_vectors=_embed(cache, train),
         taxonomy=_taxonomy(artifacts),
-        learned=None,
+        learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
         agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
         panel=Panel((checks, agreement), calibration, early_stop=False, clock=time.monotonic),
     )
@@ -116,6 +118,20 @@ def _taxonomy(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider
 
     def decider(models: tuple[CandidateModel, ...]) -> Decider:
         return TaxonomyDecider(models=models, table=table, policy=policy, fast=heads, slow=None, clock=time.monotonic)
+
+    return decider
+
+
+def _learned(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+    heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
+    table = read_suitability(artifacts / "suitability")
+    predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))
+    policy = RoutingPolicy(clear_rule=CLEAR_RULE, slow_weight=0.0, policy_hash="")
+
+    def decider(models: tuple[CandidateModel, ...]) -> Decider:
+        return LearnedDecider(
+            models=models, predictor=predictor, blend=Blend(1.0), table=table, policy=policy, fast=heads, slow=None, clock=time.monotonic
+        )
 
     return decider
 

@@ -19,9 +19,9 @@ from judge_service.domain.panel import Panel
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider
 
-TRADE_OFFS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.0)
+TRADE_OFFS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
 """Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
-SUITABILITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+SUITABILITIES = (0.6, 0.75, 0.85)
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MIX_SHARES = (0.25, 0.5, 0.75)
 AGREEMENT_THRESHOLD = 0.7
@@ -89,7 +89,18 @@ def _choices(bench: Bench) -> list[Row]:
 
 
 async def _routed(bench: Bench, name: str, decider_of: Callable[[tuple[CandidateModel, ...]], Decider]) -> AsyncGenerator[Row, None]:
-    """One attempt with the model that the product's router puts first: the cheapest that reaches a stated suitability."""
+    """One attempt with the model that the product's router puts first: by net worth, then as the cheapest that reaches a stated Φ."""
+    for trade_off in TRADE_OFFS[:-1]:
+        worth = round(1e9 * bench.known.cost_usd[bench.known.best] / trade_off)
+        method = CascadeMethod(
+            judge=SilentJudge(),
+            router=_router(bench, decider_of, answer_worth_nano_usd=worth),
+            plan=lambda _: (),
+            threshold=0.0,
+            constraints=Constraints(models_max=1),
+        )
+        played = await play_cascade(bench.measured, method, label=f"{name} λ {trade_off:g}")
+        yield bench.meter.row(played, method=name, setting=f"λ {trade_off:g}", chosen_on="sweep")
     router = _router(bench, decider_of)
     for suitability in SUITABILITIES:
         method = CascadeMethod(
@@ -129,7 +140,9 @@ async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
         yield bench.meter.row(played, method="threshold cascade", setting=f"threshold {threshold:g}", chosen_on="sweep")
 
 
-def _router(bench: Bench, decider_of: Callable[[tuple[CandidateModel, ...]], Decider]) -> Callable[[int], Router]:
+def _router(
+    bench: Bench, decider_of: Callable[[tuple[CandidateModel, ...]], Decider], *, answer_worth_nano_usd: int | None = None
+) -> Callable[[int], Router]:
     """A router per question; questions whose endpoints are the same recorded models share a decider."""
     pool = bench.measured
     deciders: dict[tuple[str, ...], Decider] = {}
@@ -138,7 +151,7 @@ def _router(bench: Bench, decider_of: Callable[[tuple[CandidateModel, ...]], Dec
         names = tuple(answer.model for answer in pool.answers[index])
         if names not in deciders:
             deciders[names] = decider_of(tuple(candidate_of(pool.facts[name]) for name in names))
-        return RouterInProcess(deciders[names], reading_of(pool.questions[index], bench.vectors[index]))
+        return RouterInProcess(deciders[names], reading_of(pool.questions[index], bench.vectors[index]), answer_worth_nano_usd)
 
     return router
 

@@ -110,6 +110,7 @@ class RouterInProcess:
 
     decider: Decider
     reading: Reading
+    answer_worth_nano_usd: int | None = None
 
     async def route(self, question: cascade_ports.RouteQuestion, *, timeout_s: float) -> Plan:
         """The router's plan."""
@@ -120,6 +121,7 @@ class RouterInProcess:
             suitability_min=wanted.suitability_min or 0.0,
             allow=frozenset(wanted.allow_models),
             deny=frozenset(wanted.deny_models),
+            answer_worth_nano_usd=self.answer_worth_nano_usd,
         )
         plan = await self.decider.decide(Query(tuple(message.content for message in question.messages), constraints), self.reading)
         models = tuple(

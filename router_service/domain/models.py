@@ -32,7 +32,9 @@ class CandidateModel:
 class Constraints:
     """What a plan must respect. ``None`` stands for "no limit"; an empty ``allow`` for all enabled models.
 
-    ``models_max`` is 1 or more, ``suitability_min`` 0.0 to 1.0, ``output_tokens_max`` the caller's limit on one answer in tokens.
+    With ``answer_worth_nano_usd``, what a right answer is worth, a plan of one model has the one whose predicted worth exceeds its
+    predicted cost by most. ``models_max`` is 1 or more, ``suitability_min`` 0.0 to 1.0, ``output_tokens_max`` the caller's limit on one
+    answer in tokens.
     """
 
     models_max: int
@@ -42,3 +44,4 @@ class Constraints:
     deny: frozenset[str] = frozenset()
     required_capabilities: frozenset[str] = frozenset()
     output_tokens_max: int | None = None
+    answer_worth_nano_usd: int | None = None

@@ -228,20 +228,28 @@ def _domination(estimate: Estimate, kept: Sequence[Estimate]) -> Exclusion:
 def _shorten(climb: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> _Shortlist:
     """At most ``models_max`` models: the cheapest and the best stay, the steps that gain least quality go first.
 
-    With room for one model only, it is the cheapest that reaches a stated suitability, and otherwise the best.
+    With room for one model only, it is the one of most net worth when the worth of a right answer is stated, the cheapest that reaches
+    a stated suitability, and otherwise the best.
     """
     kept = list(climb)
     dropped: list[Estimate] = []
+    if constraints.models_max == 1:
+        single = _single(kept, constraints, reached=reached)
+        dropped.extend(estimate for estimate in kept if estimate is not single)
+        kept = [single]
     while len(kept) > max(2, constraints.models_max):
         position = min(range(1, len(kept) - 1), key=lambda index: kept[index].quality - kept[index - 1].quality)
         dropped.append(kept.pop(position))
-    if constraints.models_max == 1 and len(kept) > 1:
-        stated = reached and constraints.suitability_min > 0.0
-        single = kept[0] if stated else max(kept, key=lambda estimate: estimate.quality)
-        dropped.extend(estimate for estimate in kept if estimate is not single)
-        kept = [single]
     detail = f"the plan holds at most {constraints.models_max} models"
     return _Shortlist(tuple(kept), tuple(Exclusion(estimate.model.name, Cause.PLAN_FULL, detail) for estimate in dropped))
+
+
+def _single(kept: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> Estimate:
+    worth = constraints.answer_worth_nano_usd
+    if worth is not None:
+        return max(kept, key=lambda estimate: estimate.quality * worth - estimate.cost_nano_usd)
+    stated = reached and constraints.suitability_min > 0.0
+    return kept[0] if stated else max(kept, key=lambda estimate: estimate.quality)
 
 
 def _place(index: int, kept: Sequence[Estimate]) -> str:

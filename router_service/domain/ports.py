@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from router_service.domain.suitability import Suitability
 from router_service.domain.taxonomy import Axis, AxisDistribution
 
 
@@ -40,6 +41,14 @@ class FastClassifier(Protocol):
 
     async def classify(self, vector: npt.NDArray[np.float32]) -> tuple[AxisDistribution, ...]:
         """One distribution per axis, in the order of ``Axis``."""
+        ...
+
+
+class QualityPredictor(Protocol):
+    """Predicts how well models will answer."""
+
+    async def predict(self, vector: npt.NDArray[np.float32]) -> Mapping[str, Suitability]:
+        """Predicted suitability, by name, of every model that was trained on; ``vector`` is the embedding of the request."""
         ...
 
 

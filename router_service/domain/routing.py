@@ -20,6 +20,7 @@ class RouteKind(Enum):
     """Which evidence a plan rests on."""
 
     TAXONOMY = "taxonomy"
+    LEARNED = "learned"
     PRIOR = "prior"
 
 

@@ -67,6 +67,8 @@ def _kind(kind: RouteKind) -> plan_pb2.RouteKind:
     match kind:
         case RouteKind.TAXONOMY:
             return plan_pb2.ROUTE_KIND_TAXONOMY
+        case RouteKind.LEARNED:
+            return plan_pb2.ROUTE_KIND_LEARNED
         case RouteKind.PRIOR:
             return plan_pb2.ROUTE_KIND_PRIOR
         case _:

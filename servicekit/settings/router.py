@@ -63,6 +63,15 @@ class TaxonomySettings(Section):
     """Optional LLM classifier. Default: none."""
 
 
+class LearnedSettings(Section):
+    """The learned router: predicts, for every request, how well each model that it knows will answer."""
+
+    artifact: str = "learned"
+    """Folder of the learned router below `artifacts.directory`."""
+    weight: Probability = 1.0
+    """Weight of the prediction; the rest goes to the suitability of the taxonomy."""
+
+
 class RouterSettings(Section):
     """The router service."""
 
@@ -70,6 +79,8 @@ class RouterSettings(Section):
     """The sentence encoder."""
     taxonomy: TaxonomySettings = TaxonomySettings()
     """The taxonomy router."""
+    learned: LearnedSettings | None = None
+    """Optional learned router. Default: none; models that it does not know are weighed by the taxonomy in any case."""
     suitability_min: Probability = 0.0
     """τ: least suitability for a model to be in a plan, unless no model reaches it."""
     plan_models_max: int = Field(default=4, ge=1, le=16)

@@ -1,0 +1,84 @@
+"""The learned router: predicted quality of every model it was trained on, for this very request.
+
+After EMAFusion (arXiv 2504.10681): multi-output regression on the sentence embedding. A model that the regression has not seen keeps
+its Φ of the taxonomy, which needs a few labelled answers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from router_service.domain.models import CandidateModel
+from router_service.domain.planning import order_models
+from router_service.domain.ports import FastClassifier, QualityPredictor, Reading, SlowClassifier
+from router_service.domain.routing import Plan, Query, RouteKind, RoutingPolicy
+from router_service.domain.suitability import Suitability, SuitabilityTable
+from router_service.domain.taxonomy import Taxonomy, assess
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How predictions and Φ are mixed: ``weight·predicted + (1 − weight)·Φ``, with ``weight`` 0.0 to 1.0."""
+
+    weight: float
+
+    def mix(self, predicted: Suitability, measured: Suitability) -> Suitability:
+        """The mixture's mean, its deviation as if both erred independently, and the prediction's tokens."""
+        rest = 1.0 - self.weight
+        deviation = sqrt((self.weight * predicted.stddev) ** 2 + (rest * measured.stddev) ** 2)
+        mean = self.weight * predicted.mean + rest * measured.mean
+        return Suitability(mean, deviation, predicted.output_tokens, predicted.observations, measured=True)
+
+
+class LearnedDecider:
+    """Plans from predicted qualities where there are any, and from the taxonomy where there are none."""
+
+    def __init__(
+        self,
+        *,
+        models: Sequence[CandidateModel],
+        predictor: QualityPredictor,
+        blend: Blend,
+        table: SuitabilityTable,
+        policy: RoutingPolicy,
+        fast: FastClassifier,
+        slow: SlowClassifier | None,
+        clock: Callable[[], float],
+    ) -> None:
+        """``clock`` gives seconds that never go back."""
+        self._models = tuple(models)
+        self._predictor = predictor
+        self._blend = blend
+        self._table = table
+        self._policy = policy
+        self._fast = fast
+        self._slow = slow
+        self._clock = clock
+
+    async def decide(self, query: Query, reading: Reading) -> Plan:
+        """The plan for ``query``. Raises ``EmptyPlan``."""
+        started = self._clock()
+        fast = await self._fast.classify(reading.vector)
+        slow = await self._slow.classify(query.messages[-1]) if self._slow else None
+        taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
+        predicted = await self._predictor.predict(reading.vector)
+        suitability = {model.name: self._suitability(model.name, taxonomy, predicted) for model in self._models}
+        known = sum(model.name in predicted for model in self._models)
+        spent_s = self._clock() - started
+        order = order_models(self._models, constraints=query.constraints, suitability=suitability, input_tokens=reading.input_tokens)
+        return Plan(
+            order=order,
+            kind=RouteKind.LEARNED if known else RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR,
+            taxonomy=taxonomy,
+            reasons=(f"quality of {known} of {len(self._models)} models was predicted for this request", *order.reasons),
+            input_tokens=reading.input_tokens,
+            policy_hash=self._policy.policy_hash,
+            queue_s=reading.queue_s,
+            inference_s=reading.inference_s + spent_s,
+        )
+
+    def _suitability(self, name: str, taxonomy: Taxonomy, predicted: Mapping[str, Suitability]) -> Suitability:
+        measured = self._table.for_category(name, taxonomy) if taxonomy.clear else self._table.overall(name)
+        return self._blend.mix(predicted[name], measured) if name in predicted else measured
