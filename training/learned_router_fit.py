@@ -15,7 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 Floats = npt.NDArray[np.float64]
 
-CLUSTERS = 128
+CLUSTERS = 384
 TEMPERATURE = 0.05
 """Cosine similarity over which the membership of a cluster falls by a factor e."""
 SHARED_RIDGE = 3.0

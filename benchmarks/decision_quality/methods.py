@@ -19,10 +19,10 @@ from judge_service.domain.panel import Panel
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider
 
-TRADE_OFFS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
+TRADE_OFFS = (0.5, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.01, 0.0)
 """Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
 SUITABILITIES = (0.6, 0.75, 0.85)
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.5, 0.6, 0.8, 0.9)
 MIX_SHARES = (0.25, 0.5, 0.75)
 AGREEMENT_THRESHOLD = 0.7
 PLAN_MODELS_MAX = 4
@@ -127,7 +127,17 @@ async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
         played = await play_cascade(pool, method, label="agreement cascade")
         setting = " → ".join(pool.endpoints[endpoint] for endpoint in order)
         yield bench.meter.row(played, method="agreement cascade", setting=setting, chosen_on=known.source)
-    router, judge = _router(bench, bench.taxonomy), PanelInProcess(bench.panel)
+    deciders = [("threshold cascade", bench.taxonomy)] + ([] if bench.learned is None else [("learned cascade", bench.learned)])
+    judge = PanelInProcess(bench.panel)
+    for name, decider_of in deciders:
+        async for row in _threshold_cascade(bench, name, judge=judge, router=_router(bench, decider_of)):
+            yield row
+
+
+async def _threshold_cascade(
+    bench: Bench, name: str, *, judge: PanelInProcess, router: Callable[[int], Router]
+) -> AsyncGenerator[Row, None]:
+    """The router's plan, climbed until the panel's confidence reaches a threshold."""
     for threshold in THRESHOLDS:
         method = CascadeMethod(
             judge=judge,
@@ -136,8 +146,8 @@ async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
             threshold=threshold,
             constraints=Constraints(models_max=PLAN_MODELS_MAX, suitability_min=0.0),
         )
-        played = await play_cascade(pool, method, label=f"threshold cascade {threshold:g}")
-        yield bench.meter.row(played, method="threshold cascade", setting=f"threshold {threshold:g}", chosen_on="sweep")
+        played = await play_cascade(bench.measured, method, label=f"{name} {threshold:g}")
+        yield bench.meter.row(played, method=name, setting=f"threshold {threshold:g}", chosen_on="sweep")
 
 
 def _router(
