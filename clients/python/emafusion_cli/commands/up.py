@@ -74,9 +74,7 @@ def stack_running(loaded: LoadedSettings, plan: StackPlan, supervisor: Superviso
     try:
         supervisor.start(plan.specs)
         write_state(folder, RunningStack(processes=tuple(process.running() for process in supervisor.processes), targets=plan.targets))
-        with Live(_table(supervisor), console=ERR, transient=False, auto_refresh=False) as live:
-            supervisor.wait_ready(START_TIMEOUT_S, changed=lambda: live.update(_table(supervisor), refresh=ERR.is_terminal))
-            live.update(_table(supervisor), refresh=True)
+        _wait_showing(supervisor)
         yield
         kept = keep
     finally:
@@ -100,6 +98,17 @@ def down(config: ConfigOption = None) -> None:
     clear_state(folder)
     for process in stopped:
         OUT.print(f"stopped {process.name} (pid {process.pid})")
+
+
+def _wait_showing(supervisor: Supervisor) -> None:
+    """Waits until all processes are ready, with a table that is drawn anew in a terminal and printed once elsewhere."""
+    if not ERR.is_terminal:
+        ERR.print(f"starting {', '.join(process.spec.name for process in supervisor.processes)}")
+        supervisor.wait_ready(START_TIMEOUT_S)
+        ERR.print(_table(supervisor))
+        return
+    with Live(_table(supervisor), console=ERR, auto_refresh=False) as live:
+        supervisor.wait_ready(START_TIMEOUT_S, changed=lambda: live.update(_table(supervisor), refresh=True))
 
 
 def _table(supervisor: Supervisor) -> Table:
