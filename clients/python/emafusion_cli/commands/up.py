@@ -25,6 +25,7 @@ from servicekit.settings.process import process_environment
 
 START_TIMEOUT_S: Final = 180.0
 _STOP_SPARE_S: Final = 5.0
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ports(StrEnum):
@@ -122,12 +123,15 @@ def _table(supervisor: Supervisor) -> Table:
 
 @contextmanager
 def raising_on_signals() -> Generator[None]:
-    """SIGTERM and SIGHUP end the block like Ctrl-C does, so that everything is stopped in order."""
+    """SIGTERM and SIGHUP end the block like Ctrl-C does, so that everything is stopped in order.
+
+    SIGINT is set as well: a process that a script started in the background ignores it until it says otherwise.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
         yield
     finally:
@@ -138,8 +142,7 @@ def raising_on_signals() -> Generator[None]:
 @contextmanager
 def signals_ignored() -> Generator[None]:
     """A second Ctrl-C does not break off the stopping."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:
