@@ -9,6 +9,8 @@ EXTRAS := cli,local,postgres,recorded,dev
 SOURCES := router_service judge_service cascade_service servicekit providers clients/python training benchmarks tests protos/generate.py
 # Every line of a recipe runs in the repository, whatever directory make was called from.
 IN := cd "$(ROOT)" &&
+# protoc finds its plugins on the path.
+GENERATE := PATH="$(BIN):$$PATH" "$(BIN)/python" protos/generate.py
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
@@ -66,14 +68,14 @@ contracts: $(STAMP) ## Contracts: style, compatibility with the released baselin
 	$(SAY) "contracts"
 	$(IN) "$(BIN)/buf" lint
 	$(IN) "$(BIN)/buf" breaking --against protos/baseline.binpb
-	$(IN) "$(BIN)/python" protos/generate.py --check
+	$(IN) $(GENERATE) --check
 
 docs-check: $(STAMP) ## Generated documentation is current
 	$(SAY) "generated documentation"
 	$(IN) "$(BIN)/python" -m servicekit.settings.document --check
 
 gen: $(STAMP) ## Generate stubs and documentation
-	$(IN) "$(BIN)/python" protos/generate.py
+	$(IN) $(GENERATE)
 	$(IN) "$(BIN)/python" -m servicekit.settings.document
 
 baseline: $(STAMP) ## Take the present contracts as the baseline that later ones must stay compatible with; for a release
