@@ -55,8 +55,8 @@ def escalated(completion: Completion) -> bool:
     return len(completion.attempts) > 1
 
 
-# Chosen by measurement on the local ladder: the first came out at a confidence of 0.77 to 0.87 on the first tier, the second at 0.42 and
-# 0.23 on the first two. Whether they still do is found out anew in every run.
+# Chosen by measurement on the local ladder: the first came out at a confidence of 0.77 to 0.88 on the first tier, the second near 0.4 and
+# 0.25 on the first two. Whether they still do is found out anew in every run.
 EASY: Final = "What is the capital city of Japan? Answer in one sentence."
 HARD: Final = "What is 17 * 23? Answer with a number only."
 
