@@ -9,10 +9,12 @@ EXTRAS := cli,local,postgres,recorded,dev
 SOURCES := router_service judge_service cascade_service servicekit providers clients/python training benchmarks tests protos/generate.py
 # Every line of a recipe runs in the repository, whatever directory make was called from.
 IN := cd "$(ROOT)" &&
+# protoc finds its plugins on the path.
+GENERATE := PATH="$(BIN):$$PATH" "$(BIN)/python" protos/generate.py
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen unit models clean
+.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen baseline unit models clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' "$(ROOT)/Makefile"
@@ -62,19 +64,22 @@ imports: $(STAMP) ## Import rules between packages
 	$(SAY) "import rules"
 	$(IN) "$(BIN)/lint-imports"
 
-contracts: $(STAMP) ## Contracts: style, compatibility with the previous state of main, current stubs
+contracts: $(STAMP) ## Contracts: style, compatibility with the released baseline, current stubs
 	$(SAY) "contracts"
 	$(IN) "$(BIN)/buf" lint
-	$(IN) BUF="$(BIN)/buf" sh protos/check_breaking.sh
-	$(IN) "$(BIN)/python" protos/generate.py --check
+	$(IN) "$(BIN)/buf" breaking --against protos/baseline.binpb
+	$(IN) $(GENERATE) --check
 
 docs-check: $(STAMP) ## Generated documentation is current
 	$(SAY) "generated documentation"
 	$(IN) "$(BIN)/python" -m servicekit.settings.document --check
 
 gen: $(STAMP) ## Generate stubs and documentation
-	$(IN) "$(BIN)/python" protos/generate.py
+	$(IN) $(GENERATE)
 	$(IN) "$(BIN)/python" -m servicekit.settings.document
+
+baseline: $(STAMP) ## Take the present contracts as the baseline that later ones must stay compatible with; for a release
+	$(IN) "$(BIN)/buf" build --exclude-source-info --output protos/baseline.binpb
 
 fmt: $(STAMP) ## Format the sources and mend what ruff can mend
 	$(IN) "$(BIN)/ruff" check --fix $(SOURCES)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import grpc
 import structlog
 from emafusion.cascade.v1 import cascade_service_pb2, cascade_service_pb2_grpc
+from emafusion.judge.v1 import judge_service_pb2
+from emafusion.router.v1 import router_service_pb2
 
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
 from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCascade, current_trace_id
@@ -36,8 +38,8 @@ from servicekit.settings.root import Settings
 from servicekit.telemetry import Telemetry, start_telemetry
 
 SERVICE_NAME = cascade_service_pb2.DESCRIPTOR.services_by_name["CascadeService"].full_name
-_ROUTER = "emafusion.router.v1.RouterService"
-_JUDGE = "emafusion.judge.v1.JudgeService"
+_ROUTER = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
+_JUDGE = judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name
 _STORE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _PEER_WAIT_S = 1.0
 

@@ -20,14 +20,17 @@ from judge_service.adapters.local_judges import agreement_judge, checks_judge, c
 from judge_service.config import PlannedJudge, calibration_folder, planned_judges
 from judge_service.domain.panel import Panel
 from judge_service.domain.ports import Judge
+from judge_service.transport.errors import error_table
 from judge_service.transport.servicer import JudgeEntry, JudgeServicer, ServicerParts
 from judge_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
+from servicekit.errors import ErrorTable
+from servicekit.server import run_service
 from servicekit.settings.judge import AgreementJudgeSettings, ChecksJudgeSettings, ConfidenceJudgeSettings, LlmJudgeSettings
 from servicekit.settings.load import ConfigurationError, LoadedSettings
 from servicekit.settings.schema import Problem
-from servicekit.telemetry import Telemetry
+from servicekit.telemetry import Telemetry, start_telemetry
 
 NONCE_LETTERS = string.ascii_lowercase + string.digits
 NONCE_CHARS = 8
@@ -36,12 +39,13 @@ NONCE_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class JudgeService:
-    """What serves: ``add`` registers it at a server, ``aclose`` releases connections."""
+    """The service, ready to be added to a server; ``aclose`` after the last call."""
 
     servicer: JudgeServicer
+    errors: ErrorTable
     models: Mapping[str, ChatModel]
 
-    def add(self, server: grpc.aio.Server) -> Sequence[str]:
+    def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
         """Registers the servicer; returns the full names of its services."""
         judge_service_pb2_grpc.add_JudgeServiceServicer_to_server(self.servicer, server)
         return (judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name,)
@@ -75,7 +79,23 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry, models: Mappi
         panel_deadline_s=settings.judge.panel_deadline_ms / 1e3,
         clock=time.monotonic,
     )
-    return JudgeService(JudgeServicer(parts), models)
+    return JudgeService(JudgeServicer(parts), error_table(), models)
+
+
+async def serve(loaded: LoadedSettings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains."""
+    settings = loaded.settings
+    telemetry = start_telemetry("judge_service", settings.telemetry)
+    service = build_service(loaded, telemetry=telemetry)
+    await run_service(
+        "judge_service",
+        add_services=service.add_to,
+        settings=settings.server,
+        listen=settings.services.judge.listen,
+        errors=service.errors,
+        telemetry=telemetry,
+        on_drain=service.aclose,
+    )
 
 
 def _observed(judges: Sequence[Judge], *, telemetry: Telemetry, clock: Callable[[], float]) -> list[Judge]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import subprocess
 import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-
-from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent
 STUBS = PROTOS / "gen"
@@ -31,7 +30,8 @@ def generate(target: Path) -> None:
 
 
 def _protoc(options: list[str], contracts: list[Path]) -> None:
-    code = protoc.main(["protoc", *options, *map(str, contracts)])
+    command = [sys.executable, "-m", "grpc_tools.protoc", *options, *map(str, contracts)]
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own contracts
     if code != 0:
         sys.exit(f"protoc failed with exit code {code}")
 

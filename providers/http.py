@@ -56,6 +56,7 @@ class HttpChatModel:
         self._client = client
         self._timeouts = timeouts
         self._now = now
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def card(self) -> ModelCard:
@@ -105,7 +106,18 @@ class HttpChatModel:
             response.stream = _BoundedStream(response.stream, bytes_max=bytes_max, model=self._card.name)
             yield response
         finally:
-            await response.aclose()
+            await self._close(response)
+
+    async def _close(self, response: httpx.Response) -> None:
+        """Closes the response, and with it an unfinished connection, even when the caller is cancelled once more meanwhile.
+
+        A gRPC handler whose caller leaves while it is blocked in a write has been seen to be cancelled twice. A close that is cut
+        short would leave the connection open and the provider writing.
+        """
+        closing = asyncio.create_task(response.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     async def _events(self, response: httpx.Response, patience: Patience, reader: AnswerReader) -> AsyncGenerator[ServerSentEvent, None]:
         """The response's events until the answer is over; a break after the answer is complete is an end like any other."""

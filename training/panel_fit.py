@@ -191,7 +191,9 @@ def _fold(question_id: str) -> int:
 
 def _bootstrap(scores: Array, labels: Array, questions: Sequence[str], *, draws: int = 400) -> tuple[float, float]:
     random = np.random.default_rng(0)
-    places = {question: [i for i, other in enumerate(questions) if other == question] for question in dict.fromkeys(questions)}
+    places: dict[str, list[int]] = {}
+    for place, question in enumerate(questions):
+        places.setdefault(question, []).append(place)
     groups = [np.array(group) for group in places.values()]
     drawn = [np.concatenate([groups[i] for i in random.integers(len(groups), size=len(groups))]) for _ in range(draws)]
     values = np.array([auroc(scores[rows], labels[rows]) for rows in drawn])

@@ -22,7 +22,6 @@ from training.panel_rows import LADDER, AnswerRow, append_rows, read_rows
 ANSWER_TOKENS_MAX = 64
 JUDGE_MODEL = LADDER[-1]
 CALL_TIMEOUT_S = 600.0
-QUESTIONS_AT_A_TIME = 2
 
 Tell = Callable[[str], None]
 
@@ -30,26 +29,17 @@ Tell = Callable[[str], None]
 async def record(models: Mapping[str, ChatModel], questions: Sequence[PanelQuestion], *, path: Path, tell: Tell) -> None:
     """Asks every model every question that has no rows yet, and appends the rows question by question.
 
-    Two questions are under way at a time, so that the small models answer while the large one judges. Interrupt and start again at
-    will. Raises an ``ExceptionGroup`` of ``ProviderError`` when a model can't be asked.
+    Interrupt and start again at will. Raises ``ProviderError`` when a model can't be asked.
     """
     done = {row.question_id for row in await asyncio.to_thread(read_rows, path)}
     still_open = [question for question in questions if question.id not in done]
-    started, count, queue = time.monotonic(), 0, iter(still_open)
-
-    async def work() -> None:
-        nonlocal count
-        for question in queue:
-            rows = await _ask_all(models, question)
-            await asyncio.to_thread(append_rows, path, rows)
-            count += 1
-            pace = (time.monotonic() - started) / count
-            left_min = pace * (len(still_open) - count) / 60
-            tell(f"{len(done) + count}/{len(questions)} questions, {pace:.1f} s each, {left_min:.0f} min left")
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(QUESTIONS_AT_A_TIME):
-            group.create_task(work())
+    started = time.monotonic()
+    for count, question in enumerate(still_open, start=1):
+        rows = await _ask_all(models, question)
+        await asyncio.to_thread(append_rows, path, rows)
+        pace = (time.monotonic() - started) / count
+        left_min = pace * (len(still_open) - count) / 60
+        tell(f"{len(done) + count}/{len(questions)} questions, {pace:.1f} s each, {left_min:.0f} min left")
 
 
 async def _ask_all(models: Mapping[str, ChatModel], question: PanelQuestion) -> list[AnswerRow]:

@@ -13,6 +13,7 @@ from typing import Any
 from router_service.adapters.onnx_encoder import open_encoder
 from router_service.adapters.onnx_heads import open_heads
 from router_service.adapters.suitability_artifact import read_suitability
+from router_service.domain.suitability import category_weights
 from router_service.domain.taxonomy import Axis, ClearRule, assess
 from servicekit.artifacts import load_manifest
 
@@ -61,6 +62,7 @@ async def score(artifacts: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for prompt, encoded in zip(PROMPTS, encoder.encode([(prompt,) for prompt in PROMPTS]), strict=True):
         taxonomy = assess(await heads.classify(encoded.vector), slow=None, slow_weight=0.0, rule=RULE)
+        weights = category_weights(taxonomy)
         rows.append(
             {
                 "prompt": prompt,
@@ -71,7 +73,7 @@ async def score(artifacts: Path) -> list[dict[str, Any]]:
                     found.axis.value: {entry.label: round(entry.probability, DIGITS) for entry in found.labels} for found in taxonomy.axes
                 },
                 "clear": taxonomy.clear,
-                "suitability": {model: round(table.for_category(model, taxonomy).mean, DIGITS) for model in MODELS},
+                "suitability": {model: round(table.for_category(model, weights).mean, DIGITS) for model in MODELS},
             }
         )
     return rows

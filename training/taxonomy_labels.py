@@ -88,7 +88,8 @@ _TEXT_TASKS = frozenset(
     }
 )
 _OPTION = re.compile(r"^\([A-J]\) ?(.*)$", re.MULTILINE)
-_NUMBER = re.compile(r"^[-+$]?[\d.,\s/]+%?$|^-?\d+(\.\d+)?([eE][-+]?\d+)?$|^0x[0-9a-fA-F]+$")
+_NUMBER = re.compile(r"[-+]?\$?[\d.,]+(/[\d.,]+)?%?|-?\d+(\.\d+)?[eE][-+]?\d+|0x[0-9a-fA-F]+")
+_SEQUENCE = re.compile(r"-?\d+([ ,]+-?\d+){2,}")
 _WORDS_IN_NUMERIC_OPTION_MAX = 6
 
 
@@ -143,9 +144,10 @@ def output_format(row: dict[str, Any], *, form: str) -> str:
     if row["arena"] == "zeroeval" and form == "prompt":
         return "structured"
     reference = (row["reference"] or "").strip()
-    if _NUMBER.match(reference):
+    if _NUMBER.fullmatch(reference):
         return "number"
-    return "structured" if "\n" in reference or reference[:1] in {"[", "{"} else "short_text"
+    grid = "\n" in reference or reference[:1] in {"[", "{"} or _SEQUENCE.fullmatch(reference)
+    return "structured" if grid else "short_text"
 
 
 def examples_of(row: dict[str, Any], *, share_right: float | None, forms: tuple[str, ...]) -> list[Example]:

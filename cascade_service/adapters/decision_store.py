@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, event, insert, select, update
+from sqlalchemy import URL, RowMapping, event, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cascade_service.adapters.tables import decisions, feedback, metadata
@@ -21,9 +21,12 @@ from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, 
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completion, DeliveryMode
 from cascade_service.domain.plan import Plan
+from servicekit.settings.load import ConfigurationError
+from servicekit.settings.schema import Problem
 
 _log = structlog.get_logger(__name__)
 
+_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _PLAN = TypeAdapter(Plan)
 _ATTEMPTS = TypeAdapter(tuple[RecordedAttempt, ...])
 _COMPLETION = TypeAdapter(Completion)
@@ -102,16 +105,35 @@ class SqlDecisionStore:
 def open_store(url: str, *, timeout_s: float) -> SqlDecisionStore:
     """A store on the database under a SQLAlchemy URL (``sqlite+aiosqlite`` or ``postgresql+asyncpg``).
 
-    ``timeout_s`` bounds waits for a lock or a connection, in seconds. Creates the folder of a SQLite file.
+    ``timeout_s`` bounds waits for a lock or a connection, in seconds. Creates the folder of a SQLite file; blocks on it.
+    Raises ``ConfigurationError``, whose text does not show the URL: it may contain a password.
     """
-    target = make_url(url)
-    if target.get_backend_name() != "sqlite":
+    try:
+        target = make_url(url)
+        if target.drivername not in _DRIVERS:
+            raise _unusable(f"driver `{target.drivername}` is not supported; allowed: {', '.join(_DRIVERS)}")
+        if target.get_backend_name() == "sqlite":
+            return _open_sqlite(target, timeout_s=timeout_s)
         return SqlDecisionStore(create_async_engine(target, pool_timeout=timeout_s, pool_pre_ping=True, hide_parameters=True))
+    except ArgumentError as error:
+        raise _unusable("not a SQLAlchemy URL") from error
+    except ModuleNotFoundError as error:
+        raise _unusable(f"needs {error.name}: install emafusion with the extra `postgres`") from error
+
+
+def _open_sqlite(target: URL, *, timeout_s: float) -> SqlDecisionStore:
     if target.database and target.database != ":memory:":
-        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(f"the folder of {target.database} can't be made ({error.strerror})") from error
     engine = create_async_engine(target, connect_args={"timeout": timeout_s}, pool_timeout=timeout_s, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return SqlDecisionStore(engine)
+
+
+def _unusable(problem: str) -> ConfigurationError:
+    return ConfigurationError([Problem("cascade.store.url", problem)])
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapted connection has no public type

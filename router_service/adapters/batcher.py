@@ -10,6 +10,9 @@ from typing import Generic, Protocol, TypeVar
 
 from router_service.domain.errors import EncoderOverloaded
 
+RETRY_AFTER_MIN_S = 0.1
+"""Callers are never told to come again sooner than this."""
+
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
@@ -76,10 +79,7 @@ class MicroBatcher(Generic[ItemT, ResultT]):
         """The result for ``item``. Raises ``EncoderOverloaded`` at once when the queue is full, and whatever its batch raised."""
         self._drop_abandoned()
         if len(self._waiting) >= self._limits.queue_max:
-            batches_ahead = 1 + len(self._waiting) // self._limits.batch_max
-            raise EncoderOverloaded(
-                waiting=len(self._waiting), queue_max=self._limits.queue_max, retry_after_s=batches_ahead * self._last_run_s
-            )
+            raise EncoderOverloaded(waiting=len(self._waiting), queue_max=self._limits.queue_max, retry_after_s=self._drained_after_s())
         entry = _Waiting(item, asyncio.get_running_loop().create_future(), self._clock())
         self._waiting.append(entry)
         if not self._running:
@@ -94,6 +94,10 @@ class MicroBatcher(Generic[ItemT, ResultT]):
         self._cancel_timer()
         while self._waiting:
             self._waiting.popleft().done.cancel()
+
+    def _drained_after_s(self) -> float:
+        batches_ahead = 1 + len(self._waiting) // self._limits.batch_max
+        return max(RETRY_AFTER_MIN_S, batches_ahead * self._last_run_s)
 
     def _drop_abandoned(self) -> None:
         if any(entry.done.done() for entry in self._waiting):

@@ -256,7 +256,6 @@ def _place(index: int, kept: Sequence[Estimate]) -> str:
     """Why the model stands at ``index``."""
     estimate = kept[index]
     figures = f"right with probability {estimate.quality:.2f} ± {estimate.suitability.stddev:.2f} for {estimate.cost_nano_usd:,} nano-USD"
-    source = f"from {estimate.suitability.observations:,} answers" if estimate.suitability.measured else "never measured, so a wide prior"
     if len(kept) == 1:
         place = "the only choice"
     elif index == 0:
@@ -265,7 +264,16 @@ def _place(index: int, kept: Sequence[Estimate]) -> str:
         place = f"{estimate.quality - kept[index - 1].quality:+.2f} over {kept[index - 1].model.name}"
     else:
         place = f"for when {kept[index - 1].model.name} fails"
-    return f"{place}; {figures} ({source})"
+    return f"{place}; {figures} ({_source(estimate.suitability)})"
+
+
+def _source(suitability: Suitability) -> str:
+    """What the prediction rests on."""
+    if not suitability.measured:
+        return "never measured, so a wide prior"
+    if suitability.observations == 0:
+        return "no answers in this category, inferred from others"
+    return f"from {suitability.observations:,} answers"
 
 
 def _reasons(kept: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> tuple[str, ...]:

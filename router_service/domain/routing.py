@@ -12,7 +12,7 @@ from router_service.domain.errors import RoutingError
 from router_service.domain.models import CandidateModel, Constraints
 from router_service.domain.planning import ModelOrder, order_models
 from router_service.domain.ports import ConversationReader, FastClassifier, Reading, SlowClassifier
-from router_service.domain.suitability import Suitability, SuitabilityTable
+from router_service.domain.suitability import Suitability, SuitabilityTable, category_weights
 from router_service.domain.taxonomy import ClearRule, Taxonomy, assess
 
 
@@ -129,7 +129,8 @@ class TaxonomyDecider:
 
     def _suitability(self, taxonomy: Taxonomy) -> dict[str, Suitability]:
         if taxonomy.clear:
-            return {model.name: self._table.for_category(model.name, taxonomy) for model in self._models}
+            weights = category_weights(taxonomy)
+            return {model.name: self._table.for_category(model.name, weights) for model in self._models}
         return {model.name: self._table.overall(model.name) for model in self._models}
 
 

@@ -7,7 +7,7 @@ follows from the law of total variance, so an uncertain category widens it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import fsum, sqrt
 
@@ -15,6 +15,8 @@ from router_service.domain.taxonomy import Axis, Taxonomy
 
 CellKey = tuple[str, str]
 """Domain and reasoning complexity."""
+CELL_PROBABILITY_MIN = 1e-4
+"""Less probable cells are left out of the mean; together they hold well under 1 % of the probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,13 @@ class SuitabilityTable:
             belief.mean, sqrt(belief.variance), record.overall.output_tokens, record.overall.observations, measured=record.measured
         )
 
-    def for_category(self, model: str, taxonomy: Taxonomy) -> Suitability:
-        """Φ for a request with the given taxonomy; ``observations`` are those of the most probable cell."""
+    def for_category(self, model: str, weights: Mapping[CellKey, float]) -> Suitability:
+        """Φ for a request that belongs to each cell with the given probability; see ``category_weights``.
+
+        A label without a cell of its own counts as the model overall. ``observations`` are those of the most probable cell.
+        """
         record = self.models.get(model, self.unknown)
-        weighted = list(_weighted_cells(record, taxonomy))
+        weighted = [(weight, record.cells.get(key, record.overall)) for key, weight in weights.items()]
         mean = fsum(weight * cell.belief.mean for weight, cell in weighted)
         second_moment = fsum(weight * (cell.belief.variance + cell.belief.mean**2) for weight, cell in weighted)
         tokens = fsum(weight * cell.output_tokens for weight, cell in weighted)
@@ -112,9 +117,13 @@ class SuitabilityTable:
         return Suitability(mean, sqrt(max(0.0, second_moment - mean * mean)), tokens, likeliest.observations, measured=record.measured)
 
 
-def _weighted_cells(record: ModelRecord, taxonomy: Taxonomy) -> Iterator[tuple[float, CellRecord]]:
-    """Every cell with its probability; labels without a cell of their own count as the model overall."""
-    for domain in taxonomy.on(Axis.DOMAIN).labels:
-        for complexity in taxonomy.on(Axis.REASONING_COMPLEXITY).labels:
-            weight = domain.probability * complexity.probability
-            yield weight, record.cells.get((domain.label, complexity.label), record.overall)
+def category_weights(taxonomy: Taxonomy) -> dict[CellKey, float]:
+    """The probability of every cell that matters for a request, adding up to 1."""
+    weights = {
+        (domain.label, complexity.label): domain.probability * complexity.probability
+        for domain in taxonomy.on(Axis.DOMAIN).labels
+        for complexity in taxonomy.on(Axis.REASONING_COMPLEXITY).labels
+    }
+    kept = {key: weight for key, weight in weights.items() if weight >= CELL_PROBABILITY_MIN}
+    total = fsum(kept.values())
+    return {key: weight / total for key, weight in kept.items()}

@@ -14,7 +14,6 @@ from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc
 from judge_service.adapters.calibration_file import FILE_NAME, format_calibration
 from judge_service.bootstrap import JudgeService, build_service
 from judge_service.config import calibration_folder
-from judge_service.transport.errors import error_table
 from providers.port import ChatModel
 from servicekit.artifacts import write_manifest
 from servicekit.settings.load import LoadedSettings
@@ -62,7 +61,7 @@ async def judging(loaded: LoadedSettings, *models: ChatModel, telemetry: Telemet
         return build_service(loaded, telemetry=telemetry, models={model.card.name: model for model in models})
 
     service = await asyncio.to_thread(build)
-    async with serve(service.add, errors=error_table(), telemetry=telemetry) as served:
+    async with serve(service.add_to, errors=service.errors, telemetry=telemetry) as served:
         yield judge_service_pb2_grpc.JudgeServiceStub(served.channel)
 
 

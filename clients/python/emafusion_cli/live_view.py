@@ -50,7 +50,7 @@ class LiveView:
                 tier.state, tier.style = ("accepted", "green") if event.accepted else ("not accepted", "yellow")
             case Escalated():
                 tier = self._by_attempt[event.from_attempt]
-                tier.state, tier.style = f"{event.reason}{': ' + event.detail if event.detail else ''}", "yellow"
+                tier.state, tier.style = str(event.reason), "yellow"
             case Completed():
                 self._finish(event)
             case _:

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from emafusion_client.answers import Completion, JudgeOutcome, Verdict
 from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
-from emafusion_client.vocabulary import Ceiling, JudgeStatus
+from emafusion_client.vocabulary import Ceiling, EscalationReason, JudgeStatus
 
 from emafusion_cli.words import probability, seconds, usd
 
@@ -73,7 +73,8 @@ def _routed(event: Routed) -> str:
 
 def _escalated(event: Escalated) -> str:
     figures = f"{probability(event.confidence)} < {event.threshold:.2f}" if event.confidence is not None else "no verdict"
-    detail = f"; {event.detail}" if event.detail else ""
+    told = event.reason is EscalationReason.LOW_CONFIDENCE  # by the figures
+    detail = "" if told or not event.detail else f"; {event.detail}"
     return f"escalate #{event.from_attempt} {event.reason} ({figures}{detail}) → {event.next_model}"
 
 

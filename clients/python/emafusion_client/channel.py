@@ -53,13 +53,16 @@ def channel_options() -> list[tuple[str, Any]]:
 def service_config() -> dict[str, Any]:
     """Retries on UNAVAILABLE only. gRPC never repeats a stream after its first message has arrived.
 
-    Answering costs money, so a call that answers is repeated once; a call that reads, three times.
+    Answering costs money, so a call that answers is repeated once; a call that reads, three times. Feedback is never repeated: it
+    might be recorded twice.
     """
     answers = [{"service": CASCADE_SERVICE, "method": method} for method in ("Complete", "StreamComplete")]
+    feedback = [{"service": CASCADE_SERVICE, "method": "SubmitFeedback"}]
     others = [{"service": service} for service in (ROUTER_SERVICE, JUDGE_SERVICE, CASCADE_SERVICE)]
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
+            {"name": feedback},
             {"name": answers, "retryPolicy": _retry_policy(_ANSWERS_ATTEMPTS)},
             {"name": others, "retryPolicy": _retry_policy(_READS_ATTEMPTS)},
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from cascade_service.domain.decision import DecisionStatus
 from cascade_service.domain.errors import CascadeError, CeilingTooLow, FailureClass, ModelFailed
 from cascade_service.domain.events import AttemptStarted, Completed, DeliveryMode, Escalated, Judged, Outcome
 from cascade_service.domain.model import AnswerEnd, ModelCall, ModelEvent, TextChunk
+from cascade_service.domain.ports import JudgeQuestion
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.verdict import Defect, Verdict
@@ -113,6 +114,16 @@ class ObedientLlm(ScriptedLlm):
         return super().stream(call)
 
 
+class SpendingJudge(ScriptedJudge):
+    """Spends a share of what it may on every answer."""
+
+    share: float = 0.0
+
+    async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
+        given = await super().judge(question, timeout_s=timeout_s)
+        return replace(given, cost_nano_usd=int(question.cost_max_nano_usd * self.share))
+
+
 def stage_of(script: list[Turn], *, refuse_unjudged: bool = False) -> Stage:
     models = [ObedientLlm(f"m{index}", turn) for index, turn in enumerate(script)]
     judged = {f"m{index}": turn.verdict for index, turn in enumerate(script) if turn.verdict is not None}
@@ -145,16 +156,19 @@ def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest,
     assert [record.status for record in stage.store.saved] == [DecisionStatus.COMPLETED if error is None else DecisionStatus.FAILED]
 
 
-@given(script=SCRIPTS, request=REQUESTS)
+@given(script=SCRIPTS, request=REQUESTS, share=st.sampled_from([0.0, 0.1, 1.0]))
 @settings(max_examples=300)
-def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest) -> None:
+def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest, share: float) -> None:
     stage = stage_of(script)
+    stage.judge = SpendingJudge(stage.judge.verdicts)
+    stage.judge.share = share
     events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
     (record,) = stage.store.saved
     attempts = [attempt.summary for attempt in record.attempts]
     assert len(attempts) == sum(isinstance(event, AttemptStarted) for event in events)
     assert len(attempts) <= request.ceilings.attempts_max
-    assert sum(attempt.cost_nano_usd for attempt in attempts) <= request.ceilings.cost_max_nano_usd
+    spent = sum(attempt.cost_nano_usd + attempt.judge_cost_nano_usd for attempt in attempts)
+    assert spent <= request.ceilings.cost_max_nano_usd
     assert sum(attempt.usage.output_tokens for attempt in attempts) <= request.ceilings.output_tokens_max
     allowed = [call.max_output_tokens for model in stage.models for call in model.calls]
     assert all(1 <= tokens <= request.ceilings.output_tokens_max for tokens in allowed)

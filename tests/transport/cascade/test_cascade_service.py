@@ -189,7 +189,8 @@ async def test_the_deadline_reaches_the_provider_before_it_passes(tmp_path: Path
 
 async def test_a_slow_reader_slows_the_provider_down(tmp_path: Path) -> None:
     sent = 0
-    piece = "x" * 16_000
+    # 16 kB as UTF-8. Windows of TCP and HTTP/2 hold some hundreds of these; the limits on an answer would end it after 2,500.
+    piece = "😀" * 4_000
 
     async def endless(exchange: Exchange) -> None:
         nonlocal sent
@@ -199,19 +200,19 @@ async def test_a_slow_reader_slows_the_provider_down(tmp_path: Path) -> None:
             sent += 1
 
     upstream = FakeUpstream(endless)
-    async with cascade_world(tmp_path, {"small": upstream}, limits={"candidate_chars_max": 10_000_000}) as world:
-        call = world.stub.StreamComplete(question(mode=SPECULATIVE), timeout=60.0)
+    limits, roomy = {"candidate_chars_max": 10_000_000}, {"max_output_tokens": 65_536}
+    async with cascade_world(tmp_path, {"small": upstream}, limits=limits, model=lambda _: roomy) as world:
+        call = world.stub.StreamComplete(question(mode=SPECULATIVE), timeout=100.0)
         for _ in range(3):
             await call.read()
         before = -1
-        while sent != before:  # until nothing moves any more: every buffer on the way is full
+        while sent != before:  # until nothing moves any more: every window on the way is full
             before = sent
-            await asyncio.sleep(0.3)
-        stuck_at = sent
-        assert not upstream.disconnected.is_set()
+            await asyncio.sleep(0.5)
+        assert not upstream.disconnected.is_set(), "the whole answer was taken in although nobody reads it"
+        assert sent < 2_000
         call.cancel()
         await upstream.disconnected.wait()
-    assert stuck_at * len(piece) < 8_000_000, "the answer piles up between the provider and a caller who does not read"
 
 
 async def test_feedback_is_kept_with_the_decision(tmp_path: Path) -> None:

@@ -139,6 +139,14 @@ async def test_reads_are_retried_more_often_than_answers() -> None:
         assert len(fakes.cascade.requests) == 6
 
 
+async def test_feedback_is_never_repeated() -> None:
+    async with serving() as fakes, talking(fakes) as client:
+        fakes.cascade.failures = [Failure(grpc.StatusCode.UNAVAILABLE, "starting")]
+        with pytest.raises(Unavailable):
+            await client.feedback("d1", FeedbackNote(correct=True))
+        assert fakes.cascade.failures == []
+
+
 async def test_closing_the_generator_cancels_the_call_at_the_server() -> None:
     async with serving() as fakes, talking(fakes) as client:
         fakes.cascade.events, fakes.cascade.hang = _all_events()[:2], True

@@ -174,6 +174,31 @@ async def test_a_caller_who_leaves_while_the_record_is_written_is_recorded_as_go
     assert [record.status for record in store.saved] == [DecisionStatus.COMPLETED, DecisionStatus.CANCELLED]
 
 
+async def test_cancelling_twice_does_not_lose_the_record() -> None:
+    class SlowStore(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.entered, self.released, self.written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def save(self, decision: Decision) -> None:
+            self.entered.set()
+            await self.released.wait()
+            await super().save(decision)
+            self.written.set()
+
+    store, hanging = SlowStore(), ScriptedLlm("small", [Hang()])
+    task = asyncio.create_task(Stage([hanging], store=store).run())
+    await hanging.hanging.wait()
+    task.cancel()
+    await store.entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    store.released.set()
+    await store.written.wait()
+    assert [record.status for record in store.saved] == [DecisionStatus.CANCELLED]
+
+
 async def test_attempts_start_and_commits_come_in_order() -> None:
     events = await stage().run(ask(delivery=DeliveryMode.SPECULATIVE))
     assert [event.attempt for event in events if isinstance(event, AttemptStarted)] == [0, 1]

@@ -18,6 +18,7 @@ from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completed, DeliveryMode
 from cascade_service.domain.plan import AxisPrediction, ExcludedModel, ExclusionCause, LabelProbability, Taxonomy
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus
+from servicekit.settings.load import ConfigurationError
 from tests.support.cascade import (
     NOW,
     ScriptedJudge,
@@ -184,3 +185,19 @@ async def test_a_store_that_is_not_there_is_unavailable(broken_url: str) -> None
     with pytest.raises(StoreUnavailable):
         await store.check()
     await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("wrong_url", "told"),
+    [
+        ("no url at all s3cret", "not a SQLAlchemy URL"),
+        ("mysql+aiomysql://u:s3cret@h/d", "mysql+aiomysql"),
+        ("sqlite+aiosqlite:////proc/s/decisions.sqlite3", "/proc/s"),
+    ],
+)
+def test_a_url_that_can_not_work_is_a_configuration_error_without_its_password(wrong_url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(wrong_url, timeout_s=1.0)
+    assert "cascade.store.url" in str(caught.value)
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import judge_service.__main__ as command
 from judge_service.adapters.calibration_file import FILE_NAME, format_calibration, load_calibration, parse_calibration
 from judge_service.bootstrap import build_service
 from judge_service.config import planned_judges
@@ -73,10 +72,3 @@ def test_no_judge_at_all_is_a_configuration_error(tmp_path: Path) -> None:
     write_calibration(tmp_path / "artifacts" / "calibration")
     with pytest.raises(ConfigurationError, match=r"judge\.judges"):
         build_service(_without_key(judge_settings(tmp_path, (RUBRIC,))), telemetry=Telemetry.off())
-
-
-def test_the_command_says_what_is_wrong_and_returns_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "emafusion.yaml"
-    path.write_text("models: []\njugde: {}\n", encoding="utf-8")
-    assert command.main(["--config", str(path)]) == command.EXIT_UNUSABLE
-    assert "judge" in capsys.readouterr().err

@@ -180,7 +180,7 @@ async def test_recording_asks_each_model_and_judges_each_distinct_answer_once(tm
 async def test_recording_stops_when_a_model_is_down(tmp_path: Path) -> None:
     models = {name: ScriptedModel(name, ServerFault("down", model=name)) for name in LADDER[:1]}
     models |= {name: ScriptedModel(name) for name in LADDER[1:]}
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ServerFault):
         await record(models, panel_questions()[:1], path=tmp_path / "rows.jsonl", tell=lambda _: None)
 
 
@@ -211,12 +211,13 @@ def test_rows_survive_their_file_and_are_scored_against_cheaper_answers(tmp_path
 
 
 def test_fitting_writes_an_artifact_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    panel.main(["fit", "--rows", str(ROWS_PATH), "--artifact", str(tmp_path / "calibration")])
+    rows = read_rows(ROWS_PATH)
+    assert len({row.question_id for row in rows}) * len(LADDER) == len(rows) >= 180
+    write_rows(tmp_path / "rows.jsonl", rows[:120])
+    panel.main(["fit", "--rows", str(tmp_path / "rows.jsonl"), "--artifact", str(tmp_path / "calibration")])
     calibration = load_calibration(tmp_path / "calibration")
     assert calibration.version in capsys.readouterr().out
-    samples = samples_of(scored_rows(read_rows(ROWS_PATH)))
-    assert len(samples) >= 180
-    assert {sample.model for sample in samples} == set(LADDER)
+    assert frozenset(KINDS) in calibration.combinations
 
 
 def test_the_shipped_calibration_is_what_the_recorded_rows_give() -> None:

@@ -62,7 +62,7 @@ async def test_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     tasks = await submit(batcher, *"abcdefgh")
     with pytest.raises(EncoderOverloaded, match="5 texts wait") as caught:
         await batcher.submit("i")
-    assert caught.value.retry_after_s > 0
+    assert caught.value.retry_after_s >= 0.1
     for index in range(3):
         worker.finish(index)
         await asyncio.sleep(0)

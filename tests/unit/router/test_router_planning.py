@@ -5,6 +5,7 @@ import pytest
 from router_service.domain.errors import EmptyPlan
 from router_service.domain.models import CandidateModel, Constraints
 from router_service.domain.planning import Cause, ModelOrder, order_models
+from router_service.domain.suitability import Suitability
 from tests.support.router import constraints, model, suitability
 
 INPUT_TOKENS = 100
@@ -55,6 +56,12 @@ def test_models_that_were_never_measured_are_not_dominated_by_an_equal_prior() -
     found = order_models(LADDER, constraints=constraints(), suitability=table, input_tokens=INPUT_TOKENS)
     assert names(found) == ["small", "middle", "large"]
     assert "never measured" in found.planned[0].reason
+
+
+def test_reason_says_when_a_figure_was_inferred_from_other_categories() -> None:
+    inferred = Suitability(0.6, 0.1, 100.0, 0, measured=True)
+    found = order_models((SMALL,), constraints=constraints(), suitability={"small": inferred}, input_tokens=INPUT_TOKENS)
+    assert found.planned[0].reason.endswith("(no answers in this category, inferred from others)")
 
 
 def test_models_below_the_threshold_are_unsuitable() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from emafusion_client import Question
 from emafusion_client.answers import Completion
-from emafusion_client.requests import Constraints
+from emafusion_client.requests import Constraints, Generation
 from emafusion_client.vocabulary import Delivery, Outcome
 
 from emafusion_cli.catalogue import find_weights
@@ -30,6 +30,7 @@ from servicekit.settings.load import LoadedSettings
 from servicekit.settings.process import process_environment
 
 _ASK_TIMEOUT_S: Final = 300.0
+_OUTPUT_TOKENS_MAX: Final = 256
 _SPANS_POLLS: Final = 50
 _SPANS_POLL_S: Final = 0.2
 _STOP_GRACE_S: Final = 15.0
@@ -54,10 +55,10 @@ def escalated(completion: Completion) -> bool:
     return len(completion.attempts) > 1
 
 
-EASY: Final = "What is the capital of France?"
-HARD: Final = (
-    "Alice has 17 boxes with 23 apples each. She gives away 148 apples and packs the rest into bags of 9. How many full bags does she get?"
-)
+# Chosen by measurement on the local ladder: the first came out at a confidence of 0.77 to 0.88 on the first tier, the second near 0.4 and
+# 0.25 on the first two. Whether they still do is found out anew in every run.
+EASY: Final = "What is the capital city of Japan? Answer in one sentence."
+HARD: Final = "What is 17 * 23? Answer with a number only."
 
 
 def demo(
@@ -87,8 +88,8 @@ def show(loaded: LoadedSettings, plan: StackPlan, pieces: tuple[Showpiece, ...])
     """Asks every question of a fresh stack, and says of each whether it showed what it was to show."""
     results: list[bool] = []
     with stack_running(loaded, plan, Supervisor(stop_grace_s=_STOP_GRACE_S)):
-        for piece in pieces:
-            OUT.rule(f"{piece.question}", align="left")
+        for number, piece in enumerate(pieces, start=1):
+            OUT.print(f"\n[bold]Question {number} of {len(pieces)}:[/] {piece.question}")
             completion = run(follow(plan.targets["cascade"], _local_question(loaded, piece), Delivery.UNSPECIFIED, _ASK_TIMEOUT_S, narrate))
             OUT.print(completion.text, markup=False)
             spans = run(_spans_of_all_services(loaded, completion.decision_id))
@@ -98,9 +99,13 @@ def show(loaded: LoadedSettings, plan: StackPlan, pieces: tuple[Showpiece, ...])
 
 
 def _local_question(loaded: LoadedSettings, piece: Showpiece) -> Question:
-    """The question to local models only, so that a demonstration never costs money, whatever keys are set."""
+    """The question to local models only, so that a demonstration never costs money, whatever keys are set; with a short answer."""
     names = tuple(model.name for model, _ in local_models(loaded))
-    return replace(Question.of(piece.question), constraints=Constraints(allow_models=names))
+    return replace(
+        Question.of(piece.question),
+        constraints=Constraints(allow_models=names),
+        generation=Generation(max_output_tokens=_OUTPUT_TOKENS_MAX),
+    )
 
 
 async def _spans_of_all_services(loaded: LoadedSettings, decision_id: str) -> list[Span]:

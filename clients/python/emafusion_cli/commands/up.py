@@ -25,6 +25,7 @@ from servicekit.settings.process import process_environment
 
 START_TIMEOUT_S: Final = 180.0
 _STOP_SPARE_S: Final = 5.0
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ports(StrEnum):
@@ -74,9 +75,7 @@ def stack_running(loaded: LoadedSettings, plan: StackPlan, supervisor: Superviso
     try:
         supervisor.start(plan.specs)
         write_state(folder, RunningStack(processes=tuple(process.running() for process in supervisor.processes), targets=plan.targets))
-        with Live(_table(supervisor), console=ERR, transient=False, auto_refresh=False) as live:
-            supervisor.wait_ready(START_TIMEOUT_S, changed=lambda: live.update(_table(supervisor), refresh=ERR.is_terminal))
-            live.update(_table(supervisor), refresh=True)
+        _wait_showing(supervisor)
         yield
         kept = keep
     finally:
@@ -102,6 +101,17 @@ def down(config: ConfigOption = None) -> None:
         OUT.print(f"stopped {process.name} (pid {process.pid})")
 
 
+def _wait_showing(supervisor: Supervisor) -> None:
+    """Waits until all processes are ready, with a table that is drawn anew in a terminal and printed once elsewhere."""
+    if not ERR.is_terminal:
+        ERR.print(f"starting {', '.join(process.spec.name for process in supervisor.processes)}")
+        supervisor.wait_ready(START_TIMEOUT_S)
+        ERR.print(_table(supervisor))
+        return
+    with Live(_table(supervisor), console=ERR, auto_refresh=False) as live:
+        supervisor.wait_ready(START_TIMEOUT_S, changed=lambda: live.update(_table(supervisor), refresh=True))
+
+
 def _table(supervisor: Supervisor) -> Table:
     table = Table("", "what", "address", "pid", "state", "log", box=None, pad_edge=False)
     for process in supervisor.processes:
@@ -113,12 +123,15 @@ def _table(supervisor: Supervisor) -> Table:
 
 @contextmanager
 def raising_on_signals() -> Generator[None]:
-    """SIGTERM and SIGHUP end the block like Ctrl-C does, so that everything is stopped in order."""
+    """SIGTERM and SIGHUP end the block like Ctrl-C does, so that everything is stopped in order.
+
+    SIGINT is set as well: a process that a script started in the background ignores it until it says otherwise.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
         yield
     finally:
@@ -129,8 +142,7 @@ def raising_on_signals() -> Generator[None]:
 @contextmanager
 def signals_ignored() -> Generator[None]:
     """A second Ctrl-C does not break off the stopping."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:

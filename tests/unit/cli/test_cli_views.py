@@ -1,0 +1,213 @@
+"""Events in words, as JSON, and in the live view."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from emafusion_cli.live_view import LiveView
+from emafusion_cli.narration import as_json, in_words
+from emafusion_cli.words import nanoseconds, probability, seconds, usd
+from emafusion_client import Event
+from emafusion_client.answers import (
+    AttemptSummary,
+    Completion,
+    JudgeOutcome,
+    Plan,
+    PlannedModel,
+    Timing,
+    Usage,
+    Verdict,
+)
+from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Judged, Retracted, Routed
+from emafusion_client.vocabulary import Ceiling, Defect, Delivery, EscalationReason, FinishReason, JudgeStatus, Outcome, RouteKind
+from rich.console import Console
+
+USAGE = Usage(input_tokens=10, output_tokens=3, cached_input_tokens=0, estimated=False)
+
+
+def _planned(model: str, cost: int) -> PlannedModel:
+    return PlannedModel(
+        model=model, predicted_quality=0.4, quality_stddev=0.1, predicted_cost_nano_usd=cost, predicted_output_tokens=5, reason=""
+    )
+
+
+def _routed() -> Routed:
+    plan = Plan(
+        models=(_planned("small", 1_000), _planned("large", 9_000)),
+        excluded=(),
+        kind=RouteKind.TAXONOMY,
+        axes=(),
+        clear=True,
+        reasons=(),
+        input_tokens=10,
+        policy_hash="",
+    )
+    return Routed(decision_id="d1", plan=plan, static_plan=False, policy="balanced", threshold=0.7, delivery=Delivery.SPECULATIVE)
+
+
+def _judged(attempt: int, confidence: float, *, accepted: bool) -> Judged:
+    checks = JudgeOutcome(
+        judge="checks",
+        status=JudgeStatus.SCORED,
+        score=0.1,
+        explanation="",
+        criteria=(),
+        defects=(Defect.TRUNCATED,),
+        duration_s=0.001,
+        cost_nano_usd=0,
+    )
+    slow = JudgeOutcome(
+        judge="llm", status=JudgeStatus.TIMED_OUT, score=None, explanation="", criteria=(), defects=(), duration_s=1, cost_nano_usd=0
+    )
+    verdict = Verdict(
+        confidence=confidence,
+        disagreement=0.0,
+        outcomes=(checks, slow),
+        defects=(),
+        stopped_early=True,
+        evidence="checks",
+        calibration="",
+        cost_nano_usd=500,
+    )
+    return Judged(attempt=attempt, verdict=verdict, accepted=accepted)
+
+
+def _completed() -> Completed:
+    def summary(attempt: int, model: str, cost: int) -> AttemptSummary:
+        return AttemptSummary(
+            attempt=attempt,
+            tier=attempt,
+            model=model,
+            chosen=attempt == 1,
+            escalation_reason=EscalationReason.UNSPECIFIED,
+            confidence=0.9,
+            finish_reason=FinishReason.STOP,
+            usage=USAGE,
+            cost_nano_usd=cost,
+            judge_cost_nano_usd=500,
+            time_to_first_chunk_s=None,
+            duration_s=1.0,
+            error="",
+        )
+
+    completion = Completion(
+        decision_id="d1",
+        text="Paris",
+        model="large",
+        attempt=1,
+        outcome=Outcome.BEST_SEEN,
+        confidence=0.9,
+        ceiling=Ceiling.ATTEMPTS,
+        finish_reason=FinishReason.STOP,
+        attempts=(summary(0, "small", 1_200), summary(1, "large", 8_000)),
+        usage=USAGE,
+        cost_nano_usd=10_200,
+        timing=Timing(queue_s=0, inference_s=1, total_s=2.5),
+        trace_id="",
+        policy_hash="",
+    )
+    return Completed(completion=completion)
+
+
+STREAM: list[Event] = [
+    _routed(),
+    AttemptStarted(attempt=0, tier=0, model="small"),
+    Delta(attempt=0, sequence=1, text="London"),
+    _judged(0, 0.31, accepted=False),
+    Retracted(attempt=0, from_sequence=1),
+    Escalated(
+        from_attempt=0, reason=EscalationReason.LOW_CONFIDENCE, confidence=0.31, threshold=0.7, next_model="large", detail="0.31 is less"
+    ),
+    AttemptStarted(attempt=1, tier=1, model="large"),
+    Delta(attempt=1, sequence=2, text="Paris"),
+    _judged(1, 0.9, accepted=True),
+    Committed(attempt=1, through_sequence=2),
+    _completed(),
+]
+
+
+def test_every_event_has_a_line_but_pieces_of_text() -> None:
+    lines = [in_words(event) for event in STREAM]
+    assert [bool(line) for line in lines] == [not isinstance(event, Delta) for event in STREAM]
+    assert lines[0] == "routed   small (0.40, $0.000001) → large (0.40, $0.000009) by taxonomy; accepts at 0.70 (balanced), speculative"
+    assert lines[3] == "judged   #0 confidence 0.31 (checks 0.10 truncated!, llm timed_out, stopped early) → not accepted"
+    assert lines[5] == "escalate #0 low_confidence (0.31 < 0.70) → large"
+    assert lines[-1].startswith("done     best_seen at the ceiling on attempts from large after 2 attempt(s), confidence 0.90, $0.0000102")
+
+
+def test_an_escalation_without_a_verdict_says_why() -> None:
+    event = Escalated(
+        from_attempt=0, reason=EscalationReason.PROVIDER_ERROR, confidence=None, threshold=0.7, next_model="large", detail="rate_limited"
+    )
+    assert in_words(event) == "escalate #0 provider_error (no verdict; rate_limited) → large"
+
+
+def test_every_event_is_one_json_object_that_names_its_kind() -> None:
+    objects = [json.loads(as_json(event)) for event in STREAM]
+    assert [entry["event"] for entry in objects] == [
+        "routed",
+        "attempt_started",
+        "delta",
+        "judged",
+        "retracted",
+        "escalated",
+        "attempt_started",
+        "delta",
+        "judged",
+        "committed",
+        "completed",
+    ]
+    assert objects[3]["verdict"]["outcomes"][0]["defects"] == ["truncated"]
+    assert objects[-1]["completion"]["attempts"][1]["model"] == "large"
+
+
+def _drawn(view: LiveView) -> str:
+    drawn = StringIO()
+    Console(width=160, file=drawn).print(view)
+    return drawn.getvalue()
+
+
+def test_the_live_view_follows_the_stream() -> None:
+    view, frames = LiveView(), list[str]()
+    for event in STREAM:
+        view.apply(event)
+        frames.append(_drawn(view))
+    assert "London" in frames[2]
+    assert "provisional" in frames[2]
+    assert "London" not in frames[4]
+    assert "low_confidence" in frames[5]
+    assert "accepted" in frames[8]
+    assert "answer" in frames[9]
+    assert [frame.splitlines()[-1].split()[0] for frame in (frames[0], frames[1], frames[3], frames[-1])] == [
+        "$0",
+        "$0.000001",
+        "$0.0000015",
+        "$0.0000102",
+    ]
+
+
+def test_a_model_that_the_plan_does_not_have_gets_a_row() -> None:
+    view = LiveView()
+    view.apply(AttemptStarted(attempt=0, tier=0, model="fixed"))
+    view.apply(_judged(0, 0.5, accepted=True))
+    assert "fixed" in _drawn(view)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (usd(0), "$0"),
+        (usd(1), "$0.000000001"),
+        (usd(10_000_000), "$0.0100"),
+        (probability(None), "–"),
+        (probability(0.456), "0.46"),
+        (seconds(0.25), "250 ms"),
+        (seconds(12.34), "12.3 s"),
+        (nanoseconds(1_500_000), "1.5 ms"),
+        (nanoseconds(2_340_000_000), "2.34 s"),
+    ],
+)
+def test_figures(shown: str, expected: str) -> None:
+    assert shown == expected
