@@ -14,7 +14,7 @@ from router_service.domain.models import CandidateModel
 from router_service.domain.planning import order_models
 from router_service.domain.ports import FastClassifier, QualityPredictor, Reading, SlowClassifier
 from router_service.domain.routing import Plan, Query, RouteKind, RoutingPolicy
-from router_service.domain.suitability import Suitability, SuitabilityTable
+from router_service.domain.suitability import Suitability, SuitabilityTable, category_weights
 from router_service.domain.taxonomy import Taxonomy, assess
 
 
@@ -64,7 +64,7 @@ class LearnedDecider:
         slow = await self._slow.classify(query.messages[-1]) if self._slow else None
         taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
         predicted = await self._predictor.predict(reading.vector)
-        suitability = {model.name: self._suitability(model.name, taxonomy, predicted) for model in self._models}
+        suitability = self._suitability(taxonomy, predicted)
         known = sum(model.name in predicted for model in self._models)
         spent_s = self._clock() - started
         order = order_models(self._models, constraints=query.constraints, suitability=suitability, input_tokens=reading.input_tokens)
@@ -79,6 +79,10 @@ class LearnedDecider:
             inference_s=reading.inference_s + spent_s,
         )
 
-    def _suitability(self, name: str, taxonomy: Taxonomy, predicted: Mapping[str, Suitability]) -> Suitability:
-        measured = self._table.for_category(name, taxonomy) if taxonomy.clear else self._table.overall(name)
-        return self._blend.mix(predicted[name], measured) if name in predicted else measured
+    def _suitability(self, taxonomy: Taxonomy, predicted: Mapping[str, Suitability]) -> dict[str, Suitability]:
+        weights = category_weights(taxonomy) if taxonomy.clear else None
+        found: dict[str, Suitability] = {}
+        for model in self._models:
+            measured = self._table.overall(model.name) if weights is None else self._table.for_category(model.name, weights)
+            found[model.name] = self._blend.mix(predicted[model.name], measured) if model.name in predicted else measured
+        return found
