@@ -30,6 +30,7 @@ from cascade_service.transport.servicer import CascadeServicer, ServicerParts
 from cascade_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
+from servicekit.access import AccessRules
 from servicekit.channels import open_channel
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
@@ -130,6 +131,7 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.cascade.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=AccessRules(callers=frozenset(settings.services.cascade.allowed_callers)),
         warm_up=service.warm_up,
         on_drain=service.aclose,
     )
@@ -137,7 +139,7 @@ async def serve(loaded: LoadedSettings) -> None:
 
 def _channel(name: str, *, settings: Settings, telemetry: Telemetry) -> grpc.aio.Channel:
     listen = settings.services.router if name == _ROUTER else settings.services.judge
-    return open_channel(listen.target, server=settings.server, service_names=(name,), telemetry=telemetry)
+    return open_channel(listen.target, server=settings.server, service_names=(name,), telemetry=telemetry, tls=settings.services.tls)
 
 
 async def _report_peer(name: str, channel: grpc.aio.Channel) -> None:

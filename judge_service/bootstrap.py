@@ -25,6 +25,7 @@ from judge_service.transport.servicer import JudgeEntry, JudgeServicer, Servicer
 from judge_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
+from servicekit.access import AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
 from servicekit.settings.judge import AgreementJudgeSettings, ChecksJudgeSettings, ConfidenceJudgeSettings, LlmJudgeSettings
@@ -94,6 +95,7 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.judge.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=AccessRules(callers=frozenset(settings.services.judge.allowed_callers)),
         on_drain=service.aclose,
     )
 

@@ -27,6 +27,7 @@ from router_service.domain.taxonomy import Axis
 from router_service.transport.errors import error_table
 from router_service.transport.servicer import RouterServicer, ServicerParts
 from router_service.transport.validation import RequestRules
+from servicekit.access import AccessRules
 from servicekit.artifacts import Manifest, load_manifest
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
@@ -125,6 +126,7 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.router.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=AccessRules(callers=frozenset(settings.services.router.allowed_callers)),
         warm_up=service.warm_up,
         on_drain=service.aclose,
     )

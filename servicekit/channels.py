@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -15,9 +16,11 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit import semconv
+from servicekit.reloading import ReloadingChannel
 from servicekit.rich_status import read_status
-from servicekit.settings.serving import ServerSettings
+from servicekit.settings.serving import ClientTlsSettings, ServerSettings
 from servicekit.telemetry import Telemetry
+from servicekit.tls import PemFiles, channel_credentials, stamp_of
 
 _KEEPALIVE_TIMEOUT_MS: Final = 10_000
 _RECONNECT_FIRST_MS: Final = 200
@@ -27,13 +30,30 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-def open_channel(target: str, *, server: ServerSettings, service_names: Sequence[str], telemetry: Telemetry) -> grpc.aio.Channel:
+def open_channel(
+    target: str, *, server: ServerSettings, service_names: Sequence[str], telemetry: Telemetry, tls: ClientTlsSettings | None = None
+) -> grpc.aio.Channel:
     """A channel to another service of the suite, such as `dns:///router:50051`. Connects when first used.
 
     Unary calls to ``service_names`` are retried on UNAVAILABLE only, at most twice; replicas take turns and those that say
-    NOT_SERVING are left out. Every call gets a CLIENT span and carries its trace context.
+    NOT_SERVING are left out. Every call gets a CLIENT span and carries its trace context. With ``tls`` the channel is opened anew
+    when one of the files changes; the first reading blocks and raises `ConfigurationError`.
     """
-    options: list[tuple[str, int | str]] = [
+    options = _options(server, service_names)
+    spans = _ClientSpans(telemetry.tracer, telemetry.meter)
+    interceptors = [UnaryTraceInterceptor(spans), StreamTraceInterceptor(spans)]
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return ReloadingChannel(
+        stamp=partial(stamp_of, PemFiles.of_client(tls).paths),
+        read=partial(channel_credentials, tls),
+        connect=lambda credentials: grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors),
+        grace_s=server.deadline_max_ms / 1e3,
+    )
+
+
+def _options(server: ServerSettings, service_names: Sequence[str]) -> list[tuple[str, int | str]]:
+    return [
         ("grpc.service_config", service_config(service_names)),
         ("grpc.max_receive_message_length", server.message_bytes_max),
         ("grpc.max_send_message_length", server.message_bytes_max),
@@ -46,9 +66,6 @@ def open_channel(target: str, *, server: ServerSettings, service_names: Sequence
         # Channels of one process don't share connections, so that closing one can't disturb another.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    spans = _ClientSpans(telemetry.tracer, telemetry.meter)
-    interceptors = [UnaryTraceInterceptor(spans), StreamTraceInterceptor(spans)]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
 
 def service_config(service_names: Sequence[str]) -> str:

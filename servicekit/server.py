@@ -11,11 +11,13 @@ import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection
 
+from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.health import Health
 from servicekit.interceptors.chain import Chain, build_chain
-from servicekit.settings.serving import ServerSettings
+from servicekit.settings.serving import ServerSettings, ServerTlsSettings
 from servicekit.telemetry import Telemetry
+from servicekit.tls import server_credentials
 
 AddServices = Callable[[grpc.aio.Server], Sequence[str]]
 """Registers servicers at the server and returns the full names of their services."""
@@ -89,13 +91,15 @@ async def start_server(
     listen: str,
     errors: ErrorTable,
     telemetry: Telemetry,
+    access: AccessRules = NO_ACCESS_RULES,
     ready: bool = True,
 ) -> RunningServer:
     """A server that listens on ``listen`` (`host:port`, port 0 for a free one). Raises RuntimeError when it can't.
 
-    With ``ready`` false its health says NOT_SERVING until `RunningServer.set_ready`.
+    Raises ConfigurationError when a file for TLS can't be used. With ``ready`` false its health says NOT_SERVING until
+    `RunningServer.set_ready`.
     """
-    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter)
+    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter, access=access)
     server = grpc.aio.server(interceptors=chain.interceptors, options=server_options(settings))
     services = tuple(add_services(server))
     health = Health(services)
@@ -103,7 +107,7 @@ async def start_server(
     if settings.reflection:
         reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(listen)
+        port = await _add_port(server, listen, settings.tls)
         await server.start()
     except BaseException:
         await server.stop(None)
@@ -129,6 +133,7 @@ async def run_service(
     listen: str,
     errors: ErrorTable,
     telemetry: Telemetry,
+    access: AccessRules,
     warm_up: Hook | None = None,
     on_drain: Hook | None = None,
 ) -> None:
@@ -142,7 +147,7 @@ async def run_service(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = await start_server(
-        add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, ready=False
+        add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, access=access, ready=False
     )
     try:
         if warm_up is None or await _unless(stop, warm_up):
@@ -155,6 +160,12 @@ async def run_service(
             await on_drain()
         if not await asyncio.to_thread(telemetry.shutdown):
             _log.warning("telemetry was not flushed in time")
+
+
+async def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTlsSettings | None) -> int:
+    if tls is None:
+        return server.add_insecure_port(listen)
+    return server.add_secure_port(listen, await asyncio.to_thread(server_credentials, tls))
 
 
 def server_options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """The interceptors of every server, in the order in which a call passes them.
 
-trace is outermost, so that everything below runs inside the span; access_log and errors see what any later one raises; deadline
-covers the wait for admission; admission is next to the handler.
+trace is outermost, so that everything below runs inside the span; access_log and errors see what any later one raises; auth refuses
+before a call takes up a place; deadline covers the wait for admission; admission is next to the handler.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Final
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
+from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.interceptors.access_log import AccessLogInterceptor
 from servicekit.interceptors.admission import AdmissionInterceptor
+from servicekit.interceptors.auth import AuthInterceptor
 from servicekit.interceptors.base import NamedInterceptor
 from servicekit.interceptors.deadline import DeadlineInterceptor
 from servicekit.interceptors.errors import ErrorsInterceptor
 from servicekit.interceptors.trace import TraceInterceptor
 from servicekit.settings.serving import ServerSettings
 
-ORDER: Final = ("trace", "access_log", "errors", "deadline", "admission")
+ORDER: Final = ("trace", "access_log", "errors", "auth", "deadline", "admission")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,16 @@ class Chain:
     deadline: DeadlineInterceptor
 
 
-def build_chain(settings: ServerSettings, *, errors: ErrorTable, tracer: Tracer, meter: Meter) -> Chain:
+def build_chain(
+    settings: ServerSettings, *, errors: ErrorTable, tracer: Tracer, meter: Meter, access: AccessRules = NO_ACCESS_RULES
+) -> Chain:
     """The interceptors of a server. Must run inside the event loop."""
     deadline = DeadlineInterceptor(default_s=settings.default_deadline_ms / 1e3, max_s=settings.deadline_max_ms / 1e3)
     interceptors = (
         TraceInterceptor(tracer, meter),
         AccessLogInterceptor(),
         ErrorsInterceptor(errors),
+        AuthInterceptor(access),
         deadline,
         AdmissionInterceptor(
             in_flight_max=settings.in_flight_max, queue_max=settings.queue_max, queue_wait_max_s=settings.queue_wait_max_ms / 1e3

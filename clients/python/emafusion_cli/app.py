@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, models, route, trace, up
 from emafusion_cli.failures import KNOWN, ExitCode, explain
-from emafusion_cli.surroundings import ERR
+from emafusion_cli.surroundings import CONNECTION, ERR, ConnectionOptions
 
 app = typer.Typer(
     name="emafusion",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Sends each chat request to the cheapest language model that can be shown to answer it well.",
 )
+
+
+@app.callback()
+def connection(
+    context: typer.Context,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the servers' roots. Default: `services.tls.roots`.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="PEM file with the own certificate. Default: `services.tls.certificate`.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file with its private key. Default: `services.tls.private_key`.")] = None,
+) -> None:
+    """Sends each chat request to the cheapest language model that can be shown to answer it well."""
+    before = CONNECTION.set(ConnectionOptions(ca=ca, cert=cert, key=key))
+    context.call_on_close(lambda: CONNECTION.reset(before))
+
+
 app.command()(up.up)
 app.command()(up.down)
 app.command()(ask.ask)

@@ -16,6 +16,7 @@ from emafusion_cli.commands.models import disabled_reason
 from emafusion_cli.health import model_ready, service_ready
 from emafusion_cli.ports import in_use
 from emafusion_cli.stack import SERVICES, local_models
+from emafusion_cli.surroundings import connect
 from emafusion_cli.weights import ModelStore, WeightsError
 from servicekit.artifacts import ArtifactError, load_manifest
 from servicekit.settings.load import LoadedSettings
@@ -107,7 +108,7 @@ def check_processes(loaded: LoadedSettings) -> Iterator[Finding]:
     for service in SERVICES:
         listen = getattr(loaded.settings.services, service)
         host, _, port = listen.listen.rpartition(":")
-        yield _process(f"{service} service", host, int(port), ready=service_ready(listen.target))
+        yield _process(f"{service} service", host, int(port), ready=service_ready(connect(listen.target, loaded)))
 
 
 def _process(subject: str, host: str, port: int, *, ready: bool) -> Finding:

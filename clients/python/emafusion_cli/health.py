@@ -9,13 +9,15 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2
 
+from emafusion_cli.surroundings import Address
+
 _WAIT_S: Final = 1.0
 _CHECK: Final = "/grpc.health.v1.Health/Check"
 
 
-def service_ready(target: str) -> bool:
-    """True when the service at ``target`` says SERVING."""
-    with grpc.insecure_channel(target) as channel:
+def service_ready(address: Address) -> bool:
+    """True when the service says SERVING."""
+    with _channel(address) as channel:
         check: grpc.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse] = channel.unary_unary(
             _CHECK,
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -26,6 +28,14 @@ def service_ready(target: str) -> bool:
         except grpc.RpcError:
             return False
     return reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def _channel(address: Address) -> grpc.Channel:
+    if address.tls is None:
+        return grpc.insecure_channel(address.target)
+    tls = address.tls
+    credentials = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
+    return grpc.secure_channel(address.target, credentials)
 
 
 def model_ready(endpoint: str) -> bool:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
+from emafusion_client import Tls
 from rich.console import Console
 
+from emafusion_cli.failures import CommandFailed, ExitCode
 from emafusion_cli.state import RunningStack, read_state
 from emafusion_cli.weights import ModelStore, models_directory
 from servicekit.settings.load import LoadedSettings, load_settings
 from servicekit.settings.process import process_environment
+from servicekit.settings.serving import ClientTlsSettings
+from servicekit.tls import PemFiles
 
 ConfigOption = Annotated[
     Path | None,
@@ -61,15 +67,66 @@ def running_stack(loaded: LoadedSettings) -> RunningStack | None:
     return read_state(loaded.path.parent)
 
 
-def target_of(service: str, chosen: str | None, loaded: LoadedSettings) -> str:
-    """Where ``service`` (`router`, `judge` or `cascade`) is: as chosen, as running, or as configured."""
-    if chosen:
-        return chosen
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """Options before the command's name: how to connect, where the configuration is not to decide."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+CONNECTION: Final[ContextVar[ConnectionOptions]] = ContextVar("emafusion_cli_connection", default=ConnectionOptions())  # noqa: B039 - frozen
+"""Those of the command that runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a service is and how to speak to it."""
+
+    target: str
+    tls: Tls | None = None
+
+
+def address_of(service: str, target: str | None, config: Path | None) -> Address:
+    """Where ``service`` (`router`, `judge` or `cascade`) is: as chosen, as running, or as configured.
+
+    A chosen target needs no configuration; what it needs to be spoken to then comes from the options, or from the file if one is named.
+    """
+    if target and config is None:
+        return connect(target, None)
+    loaded = load_configuration(config)
+    return connect(target or target_of(service, loaded), loaded)
+
+
+def target_of(service: str, loaded: LoadedSettings) -> str:
+    """Where the service runs, if it does, else where it is configured to."""
     stack = running_stack(loaded)
     if stack is not None and service in stack.targets:
         return stack.targets[service]
     target: str = getattr(loaded.settings.services, service).target
     return target
+
+
+def connect(target: str, loaded: LoadedSettings | None) -> Address:
+    """The address with what the options say, and else the configuration. Raises ``CommandFailed`` or ``ConfigurationError``."""
+    return Address(target=target, tls=_tls(CONNECTION.get(), loaded))
+
+
+def _tls(options: ConnectionOptions, loaded: LoadedSettings | None) -> Tls | None:
+    configured = loaded.settings.services.tls if loaded is not None else None
+    if configured is None and options == ConnectionOptions():
+        return None
+    base = configured or ClientTlsSettings()
+    if (options.cert is None) != (options.key is None):
+        raise CommandFailed("--cert and --key must be given together", exit_code=ExitCode.WRONG_INPUT)
+    chosen = ClientTlsSettings(
+        roots=str(options.ca) if options.ca else base.roots,
+        certificate=str(options.cert) if options.cert else base.certificate,
+        private_key=str(options.key) if options.key else base.private_key,
+    )
+    texts = PemFiles.of_client(chosen).read()
+    return Tls(root_certificates=texts.roots, private_key=texts.private_key, certificate_chain=texts.certificate)
 
 
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
