@@ -11,7 +11,6 @@ import grpc
 import structlog
 
 from servicekit.settings.load import ConfigurationError
-from servicekit.settings.secrets import SecretMissing
 from servicekit.tls import Stamp
 
 LOOK_EVERY_S: Final = 1.0
@@ -26,7 +25,7 @@ class ReloadingChannel(grpc.aio.Channel):
 
     ``stamp`` says in which state the files are, ``read`` makes credentials of them, both block; ``connect`` opens a channel. While
     the files are wrong, the last channel that could be opened stays. Must be made inside the event loop; the first reading blocks it
-    and raises `ConfigurationError` or `SecretMissing`.
+    and raises `ConfigurationError`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class ReloadingChannel(grpc.aio.Channel):
     async def _replace(self, reopened: Callable[[], Awaitable[grpc.aio.Channel]], stamp: Stamp) -> None:
         try:
             fresh = await reopened()
-        except (ConfigurationError, SecretMissing) as error:
+        except ConfigurationError as error:
             _log.warning("channel_not_reopened", cause=str(error))
             return
         old, self._channel, self._seen = self._channel, fresh, stamp

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -15,6 +17,8 @@ from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.health import Health
 from servicekit.interceptors.chain import Chain, build_chain
+from servicekit.keys import KeyRing
+from servicekit.settings.secrets import SecretSource
 from servicekit.settings.serving import ServerSettings, ServerTlsSettings
 from servicekit.telemetry import Telemetry
 from servicekit.tls import server_credentials
@@ -49,6 +53,7 @@ class RunningServer:
         self._health = health
         self._drain_grace_s = drain_grace_s
         self._stopping: asyncio.Task[None] | None = None
+        self._following = asyncio.create_task(chain.keys.follow(), name="keys") if chain.keys is not None else None
         self.port = port
         self.address = f"{host}:{port}"
 
@@ -81,6 +86,9 @@ class RunningServer:
             await _within(_ABORT_FLUSH_S, deadline.wait_idle)
         await self._server.stop(_CLOSE_S)
         await closing
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
         _log.info("stopped", address=self.address)
 
 
@@ -96,10 +104,11 @@ async def start_server(
 ) -> RunningServer:
     """A server that listens on ``listen`` (`host:port`, port 0 for a free one). Raises RuntimeError when it can't.
 
-    Raises ConfigurationError when a file for TLS can't be used. With ``ready`` false its health says NOT_SERVING until
+    Raises ConfigurationError when a file for TLS or keys can't be used. With ``ready`` false its health says NOT_SERVING until
     `RunningServer.set_ready`.
     """
-    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter, access=access)
+    keys = await _key_ring(settings, listen, access)
+    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter, access=access, keys=keys)
     server = grpc.aio.server(interceptors=chain.interceptors, options=server_options(settings))
     services = tuple(add_services(server))
     health = Health(services)
@@ -160,6 +169,21 @@ async def run_service(
             await on_drain()
         if not await asyncio.to_thread(telemetry.shutdown):
             _log.warning("telemetry was not flushed in time")
+
+
+async def _key_ring(settings: ServerSettings, listen: str, access: AccessRules) -> KeyRing | None:
+    if settings.auth is None:
+        return None
+    if settings.tls is None and not _is_loopback(listen.rpartition(":")[0]):
+        _log.warning("keys_in_clear_text", listen=listen, effect="whoever can listen on the network reads API keys; set server.tls")
+    return await asyncio.to_thread(KeyRing, settings.auth, access.secrets or SecretSource({}, Path()))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTlsSettings | None) -> int:

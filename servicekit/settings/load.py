@@ -94,6 +94,7 @@ def resolve_paths(settings: Settings, base: Path) -> Settings:
         return section and section.model_copy(update={key: absolute(getattr(section, key)) for key in keys})
 
     server_tls = with_paths(settings.server.tls, "certificate", "private_key", "client_roots")
+    auth = with_paths(settings.server.auth, "keys_file")
     client_tls = with_paths(settings.services.tls, "roots", "certificate", "private_key")
     store = settings.cascade.store.model_copy(update={"url": _absolute_sqlite(settings.cascade.store.url, base)})
     return settings.model_copy(
@@ -102,7 +103,7 @@ def resolve_paths(settings: Settings, base: Path) -> Settings:
             "artifacts": settings.artifacts.model_copy(update={"directory": absolute(settings.artifacts.directory)}),
             "telemetry": settings.telemetry.model_copy(update={"file": absolute(settings.telemetry.file)}),
             "cascade": settings.cascade.model_copy(update={"store": store}),
-            "server": settings.server.model_copy(update={"tls": server_tls}),
+            "server": settings.server.model_copy(update={"tls": server_tls, "auth": auth}),
             "services": settings.services.model_copy(update={"tls": client_tls}),
         }
     )

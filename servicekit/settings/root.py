@@ -71,6 +71,8 @@ class Settings(Section):
         tls = self.server.tls
         if tls is not None and self.services.tls is None:
             raise ValueError("`services.tls` must be set when `server.tls` is: services answer TLS only, so they must speak it")
+        if self.server.auth is not None and self.services.api_key is None:
+            raise ValueError("`services.api_key` must be set when `server.auth` is: the services must show each other a key too")
         for name, listen in (("router", self.services.router), ("judge", self.services.judge), ("cascade", self.services.cascade)):
             if listen.allowed_callers and (tls is None or tls.client_roots is None):
                 raise ValueError(

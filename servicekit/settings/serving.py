@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from servicekit.settings.base import PositiveMs, Section
+from servicekit.settings.auth import AuthSettings
+from servicekit.settings.base import PositiveMs, SecretRef, Section
 
 CallerName = Annotated[str, Field(min_length=1, max_length=2_048, pattern=r"^\S+$")]
 """A name in a certificate's subject alternative names: a DNS name or a URI such as `spiffe://example.org/cascade`."""
@@ -76,6 +77,8 @@ class ServerSettings(Section):
     """A connection without traffic is probed after this time."""
     tls: ServerTlsSettings | None = None
     """TLS. Default: none, everything is sent in clear text."""
+    auth: AuthSettings | None = None
+    """API keys. Default: none, everybody who can connect may call."""
 
 
 class LimitSettings(Section):
@@ -133,3 +136,5 @@ class ServicesSettings(Section):
     """The cascade service."""
     tls: ClientTlsSettings | None = None
     """TLS towards the services. Default: none."""
+    api_key: SecretRef | None = None
+    """Key that the services show to each other, and the command line where it is given none; a file is read again when it changes."""

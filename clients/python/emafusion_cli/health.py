@@ -10,6 +10,7 @@ import httpx
 from grpc_health.v1 import health_pb2
 
 from emafusion_cli.surroundings import Address
+from servicekit.access import bearer
 
 _WAIT_S: Final = 1.0
 _CHECK: Final = "/grpc.health.v1.Health/Check"
@@ -23,8 +24,9 @@ def service_ready(address: Address) -> bool:
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
+        metadata = () if address.api_key is None else (bearer(address.api_key),)
         try:
-            reply = check(health_pb2.HealthCheckRequest(), timeout=_WAIT_S)
+            reply = check(health_pb2.HealthCheckRequest(), timeout=_WAIT_S, metadata=metadata)
         except grpc.RpcError:
             return False
     return reply.status == health_pb2.HealthCheckResponse.SERVING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ from emafusion_cli.state import RunningStack, read_state
 from emafusion_cli.weights import ModelStore, models_directory
 from servicekit.settings.load import LoadedSettings, load_settings
 from servicekit.settings.process import process_environment
+from servicekit.settings.secrets import SecretMissing
 from servicekit.settings.serving import ClientTlsSettings
 from servicekit.tls import PemFiles
 
@@ -34,6 +35,7 @@ ModelsDirOption = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
+API_KEY_VARIABLE: Final = "EMAFUSION_API_KEY"
 _PIPED_WIDTH = 160
 
 
@@ -74,6 +76,7 @@ class ConnectionOptions:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    api_key_env: str | None = None
 
 
 CONNECTION: Final[ContextVar[ConnectionOptions]] = ContextVar("emafusion_cli_connection", default=ConnectionOptions())  # noqa: B039 - frozen
@@ -86,6 +89,7 @@ class Address:
 
     target: str
     tls: Tls | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 def address_of(service: str, target: str | None, config: Path | None) -> Address:
@@ -110,12 +114,29 @@ def target_of(service: str, loaded: LoadedSettings) -> str:
 
 def connect(target: str, loaded: LoadedSettings | None) -> Address:
     """The address with what the options say, and else the configuration. Raises ``CommandFailed`` or ``ConfigurationError``."""
-    return Address(target=target, tls=_tls(CONNECTION.get(), loaded))
+    options = CONNECTION.get()
+    return Address(target=target, tls=_tls(options, loaded), api_key=_api_key(options, loaded))
+
+
+def _api_key(options: ConnectionOptions, loaded: LoadedSettings | None) -> str | None:
+    """From the variable that is named; else from EMAFUSION_API_KEY, if set; else the services' own."""
+    environ = process_environment()
+    if options.api_key_env is not None and not environ.get(options.api_key_env, "").strip():
+        raise CommandFailed(f"environment variable {options.api_key_env} is not set", exit_code=ExitCode.WRONG_INPUT)
+    if given := environ.get(options.api_key_env or API_KEY_VARIABLE, "").strip():
+        return given
+    if loaded is None or loaded.settings.services.api_key is None:
+        return None
+    try:
+        return loaded.secrets.read(loaded.settings.services.api_key).reveal()
+    except SecretMissing as error:
+        hint = f"Set {API_KEY_VARIABLE}, or name another variable with --api-key-env."
+        raise CommandFailed(f"`services.api_key`: {error}", hint=hint, exit_code=ExitCode.WRONG_INPUT) from None
 
 
 def _tls(options: ConnectionOptions, loaded: LoadedSettings | None) -> Tls | None:
     configured = loaded.settings.services.tls if loaded is not None else None
-    if configured is None and options == ConnectionOptions():
+    if configured is None and options.ca is None and options.cert is None and options.key is None:
         return None
     base = configured or ClientTlsSettings()
     if (options.cert is None) != (options.key is None):

@@ -20,6 +20,7 @@ from emafusion_client import Tls
 
 from servicekit.access import AccessRules
 from servicekit.channels import open_channel
+from servicekit.credentials import PeerCredentials
 from servicekit.errors import Reason, read_status
 from servicekit.settings.load import ConfigurationError
 from servicekit.settings.serving import ClientTlsSettings, ServerTlsSettings
@@ -58,7 +59,9 @@ class Scene:
 
     def channel(self, served: Served, tls: ClientTlsSettings) -> grpc.aio.Channel:
         with blocking_allowed(self.buster):
-            return open_channel(served.target, server=QUICK, service_names=[ROUTER], telemetry=Telemetry.off(), tls=tls)
+            return open_channel(
+                served.target, server=QUICK, service_names=[ROUTER], telemetry=Telemetry.off(), credentials=PeerCredentials(tls=tls)
+            )
 
 
 @pytest.fixture

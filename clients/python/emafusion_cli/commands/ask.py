@@ -65,7 +65,7 @@ def ask(
 async def follow(address: Address, question: Question, delivery: Delivery, timeout_s: float, seen: Callable[[Event], None]) -> Completion:
     """Asks, tells ``seen`` about every event, and returns the answer. Raises ``EmafusionError``."""
     async with (
-        EmafusionClient(cascade=address.target, tls=address.tls) as client,
+        EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client,
         aclosing(client.stream(question, delivery=delivery, timeout_s=timeout_s)) as events,
     ):
         async for event in events:

@@ -32,5 +32,5 @@ def feedback(
 
 
 async def _submit(address: Address, decision: str, note: FeedbackNote, timeout_s: float) -> Feedback:
-    async with EmafusionClient(cascade=address.target, tls=address.tls) as client:
+    async with EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.feedback(decision, note, timeout_s=timeout_s)

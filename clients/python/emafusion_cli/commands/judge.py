@@ -42,7 +42,7 @@ def judge(
 
 
 async def _ask_judges(address: Address, question: JudgeQuestion, timeout_s: float) -> Judgement:
-    async with EmafusionClient(judge=address.target, tls=address.tls) as client:
+    async with EmafusionClient(judge=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.judge(question, timeout_s=timeout_s)
 
 

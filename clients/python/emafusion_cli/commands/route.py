@@ -34,7 +34,7 @@ def route(
 
 
 async def _ask_router(address: Address, question: str, timeout_s: float) -> Routing:
-    async with EmafusionClient(router=address.target, tls=address.tls) as client:
+    async with EmafusionClient(router=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.route(Question.of(question), timeout_s=timeout_s)
 
 

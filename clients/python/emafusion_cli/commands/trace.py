@@ -82,7 +82,7 @@ def _decision_id(key: str, spans: list[Span]) -> str:
 
 async def _decision(address: Address, decision_id: str, timeout_s: float) -> Decision | None:
     try:
-        async with EmafusionClient(cascade=address.target, tls=address.tls) as client:
+        async with EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client:
             return await client.decision(decision_id, timeout_s=timeout_s)
     except EmafusionError:
         return None  # the spans stand alone when the service is down or does not know the decision
