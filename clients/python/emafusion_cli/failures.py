@@ -51,7 +51,8 @@ def _explain_call(error: EmafusionError) -> CommandFailed:
     reason = f" [{error.reason}]" if error.reason else ""
     details = error.details
     violations = [*details.field_violations, *details.precondition_violations, *details.quota_violations]
-    lines = "".join(f"\n  {violation.subject}: {violation.description}" for violation in violations)
+    # A lone violation is what the message says already.
+    lines = "".join(f"\n  {each.subject}: {each.description}" for each in violations if each.description not in error.message)
     hint, exit_code = _advice(error)
     return CommandFailed(f"{error.message}{reason}{lines}", hint=hint, exit_code=exit_code)
 
