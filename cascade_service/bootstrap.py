@@ -30,14 +30,24 @@ from cascade_service.transport.servicer import CascadeServicer, ServicerParts
 from cascade_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
+from servicekit.access import AccessRules
 from servicekit.channels import open_channel
+from servicekit.credentials import PeerCredentials
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
+from servicekit.settings.auth import Scope
 from servicekit.settings.load import LoadedSettings
-from servicekit.settings.root import Settings
 from servicekit.telemetry import Telemetry, start_telemetry
 
 SERVICE_NAME = cascade_service_pb2.DESCRIPTOR.services_by_name["CascadeService"].full_name
+METHOD_SCOPES: Mapping[str, Scope] = {
+    "Complete": "complete",
+    "StreamComplete": "complete",
+    "SubmitFeedback": "feedback",
+    "GetDecision": "read",
+    "ListModels": "read",
+}
+"""What a caller's API key must be good for, by method."""
 _ROUTER = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
 _JUDGE = judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name
 _STORE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
@@ -88,7 +98,7 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
     """The service of a configuration. Must run inside the event loop; blocks on key files and recordings."""
     settings = loaded.settings
     clock = SystemClock()
-    channels = {name: _channel(name, settings=settings, telemetry=telemetry) for name in (_ROUTER, _JUDGE)}
+    channels = {name: _channel(name, loaded=loaded, telemetry=telemetry) for name in (_ROUTER, _JUDGE)}
     models = build_models(settings, secrets=loaded.secrets, tracer=telemetry.tracer, meter=telemetry.meter)
     known_models = catalogue(settings, model_availability(settings, loaded.secrets))
     store_settings = settings.cascade.store
@@ -118,6 +128,15 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
     return CascadeService(servicer=servicer, errors=error_table(), store=store, recorder=recorder, models=models, channels=channels)
 
 
+def access_rules(loaded: LoadedSettings) -> AccessRules:
+    """Who may call the service."""
+    return AccessRules(
+        callers=frozenset(loaded.settings.services.cascade.allowed_callers),
+        scopes={f"{SERVICE_NAME}/{method}": scope for method, scope in METHOD_SCOPES.items()},
+        secrets=loaded.secrets,
+    )
+
+
 async def serve(loaded: LoadedSettings) -> None:
     """Serves until SIGTERM or SIGINT, then drains."""
     settings = loaded.settings
@@ -130,14 +149,18 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.cascade.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=access_rules(loaded),
         warm_up=service.warm_up,
         on_drain=service.aclose,
     )
 
 
-def _channel(name: str, *, settings: Settings, telemetry: Telemetry) -> grpc.aio.Channel:
+def _channel(name: str, *, loaded: LoadedSettings, telemetry: Telemetry) -> grpc.aio.Channel:
+    settings = loaded.settings
     listen = settings.services.router if name == _ROUTER else settings.services.judge
-    return open_channel(listen.target, server=settings.server, service_names=(name,), telemetry=telemetry)
+    return open_channel(
+        listen.target, server=settings.server, service_names=(name,), telemetry=telemetry, credentials=PeerCredentials.of(loaded)
+    )
 
 
 async def _report_peer(name: str, channel: grpc.aio.Channel) -> None:

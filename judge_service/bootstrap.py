@@ -25,8 +25,10 @@ from judge_service.transport.servicer import JudgeEntry, JudgeServicer, Servicer
 from judge_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
+from servicekit.access import AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
+from servicekit.settings.auth import Scope
 from servicekit.settings.judge import AgreementJudgeSettings, ChecksJudgeSettings, ConfidenceJudgeSettings, LlmJudgeSettings
 from servicekit.settings.load import ConfigurationError, LoadedSettings
 from servicekit.settings.schema import Problem
@@ -35,6 +37,11 @@ from servicekit.telemetry import Telemetry, start_telemetry
 NONCE_LETTERS = string.ascii_lowercase + string.digits
 NONCE_CHARS = 8
 """Length of the code that separates a language-model judge's instructions from its material: one guess in 10¹² hits."""
+
+
+SERVICE_NAME = judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name
+METHOD_SCOPES: Mapping[str, Scope] = {"Judge": "judge", "StreamJudge": "judge", "ListJudges": "read"}
+"""What a caller's API key must be good for, by method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class JudgeService:
     def add_to(self, server: grpc.aio.Server) -> Sequence[str]:
         """Registers the servicer; returns the full names of its services."""
         judge_service_pb2_grpc.add_JudgeServiceServicer_to_server(self.servicer, server)
-        return (judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name,)
+        return (SERVICE_NAME,)
 
     async def aclose(self) -> None:
         """Closes the models."""
@@ -82,6 +89,15 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry, models: Mappi
     return JudgeService(JudgeServicer(parts), error_table(), models)
 
 
+def access_rules(loaded: LoadedSettings) -> AccessRules:
+    """Who may call the service."""
+    return AccessRules(
+        callers=frozenset(loaded.settings.services.judge.allowed_callers),
+        scopes={f"{SERVICE_NAME}/{method}": scope for method, scope in METHOD_SCOPES.items()},
+        secrets=loaded.secrets,
+    )
+
+
 async def serve(loaded: LoadedSettings) -> None:
     """Serves until SIGTERM or SIGINT, then drains."""
     settings = loaded.settings
@@ -94,6 +110,7 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.judge.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=access_rules(loaded),
         on_drain=service.aclose,
     )
 

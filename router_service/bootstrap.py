@@ -31,14 +31,18 @@ from router_service.domain.taxonomy import Axis
 from router_service.transport.errors import error_table
 from router_service.transport.servicer import RouterServicer, ServicerParts
 from router_service.transport.validation import RequestRules
+from servicekit.access import AccessRules
 from servicekit.artifacts import Manifest, load_manifest
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
+from servicekit.settings.auth import Scope
 from servicekit.settings.load import LoadedSettings
 from servicekit.settings.root import Settings
 from servicekit.telemetry import Telemetry, start_telemetry
 
 SERVICE_NAME = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
+METHOD_SCOPES: Mapping[str, Scope] = {"Route": "route", "BatchRoute": "route", "ListModels": "read"}
+"""What a caller's API key must be good for, by method."""
 _WARM_UP_TEXT = "What is the capital of France?"
 _NONCE_BYTES = 8
 
@@ -114,6 +118,15 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> RouterServ
     return RouterService(servicer=RouterServicer(parts), errors=errors, reader=reader, slow_model=slow_model)
 
 
+def access_rules(loaded: LoadedSettings) -> AccessRules:
+    """Who may call the service."""
+    return AccessRules(
+        callers=frozenset(loaded.settings.services.router.allowed_callers),
+        scopes={f"{SERVICE_NAME}/{method}": scope for method, scope in METHOD_SCOPES.items()},
+        secrets=loaded.secrets,
+    )
+
+
 async def serve(loaded: LoadedSettings) -> None:
     """Serves until SIGTERM or SIGINT, then drains."""
     settings = loaded.settings
@@ -126,6 +139,7 @@ async def serve(loaded: LoadedSettings) -> None:
         listen=settings.services.router.listen,
         errors=service.errors,
         telemetry=telemetry,
+        access=access_rules(loaded),
         warm_up=service.warm_up,
         on_drain=service.aclose,
     )

@@ -11,7 +11,8 @@ import grpc
 
 from servicekit.errors import StatusSpec
 
-_INFRASTRUCTURE: Final = ("/grpc.health.", "/grpc.reflection.")
+_HEALTH: Final = "/grpc.health."
+_INFRASTRUCTURE: Final = (_HEALTH, "/grpc.reflection.")
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class CallState:
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
     """Reason of the error, empty for none."""
+    key_id: str = ""
+    """Id of the API key that the caller showed, empty for none."""
 
     def failed(self, spec: StatusSpec) -> None:
         """Notes how the call ends."""
@@ -56,3 +59,8 @@ def queue_wait_s() -> float:
 def is_infrastructure(method: str) -> bool:
     """True for health and reflection, which must answer when nothing else does. ``method`` has its leading slash."""
     return method.startswith(_INFRASTRUCTURE)
+
+
+def is_health(method: str) -> bool:
+    """True for health alone. ``method`` has its leading slash."""
+    return method.startswith(_HEALTH)

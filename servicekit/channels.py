@@ -15,7 +15,11 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit import semconv
+from servicekit.access import bearer
+from servicekit.credentials import NO_CREDENTIALS, PeerCredentials, Shown
+from servicekit.reloading import ReloadingChannel
 from servicekit.rich_status import read_status
+from servicekit.settings.secrets import Secret
 from servicekit.settings.serving import ServerSettings
 from servicekit.telemetry import Telemetry
 
@@ -27,14 +31,37 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-def open_channel(target: str, *, server: ServerSettings, service_names: Sequence[str], telemetry: Telemetry) -> grpc.aio.Channel:
+def open_channel(
+    target: str,
+    *,
+    server: ServerSettings,
+    service_names: Sequence[str],
+    telemetry: Telemetry,
+    credentials: PeerCredentials = NO_CREDENTIALS,
+) -> grpc.aio.Channel:
     """A channel to another service of the suite, such as `dns:///router:50051`. Connects when first used.
 
     Unary calls to ``service_names`` are retried on UNAVAILABLE only, at most twice; replicas take turns and those that say
-    NOT_SERVING are left out. Every call gets a CLIENT span and carries its trace context.
+    NOT_SERVING are left out. Every call gets a CLIENT span and carries its trace context. The channel is opened anew when
+    a file behind ``credentials`` changes; the first reading blocks and raises `ConfigurationError`.
     """
-    options: list[tuple[str, int | str]] = [
-        ("grpc.service_config", service_config(service_names)),
+    options = _options(server, service_names)
+
+    def connect(shown: Shown) -> grpc.aio.Channel:
+        spans = _ClientSpans(telemetry.tracer, telemetry.meter, key=shown.key)
+        interceptors = [UnaryTraceInterceptor(spans), StreamTraceInterceptor(spans)]
+        if shown.connection is None:
+            return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+        return grpc.aio.secure_channel(target, shown.connection, options=options, interceptors=interceptors)
+
+    if not credentials.paths:
+        return connect(credentials.read())
+    return ReloadingChannel(stamp=credentials.stamp, read=credentials.read, connect=connect, grace_s=server.deadline_max_ms / 1e3)
+
+
+def _options(server: ServerSettings, service_names: Sequence[str]) -> list[tuple[str, int | str]]:
+    return [
+        ("grpc.service_config", service_config(service_names, watch_health=server.auth is None or not server.auth.health_needs_key)),
         ("grpc.max_receive_message_length", server.message_bytes_max),
         ("grpc.max_send_message_length", server.message_bytes_max),
         ("grpc.keepalive_time_ms", server.keepalive_time_ms),
@@ -46,17 +73,18 @@ def open_channel(target: str, *, server: ServerSettings, service_names: Sequence
         # Channels of one process don't share connections, so that closing one can't disturb another.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    spans = _ClientSpans(telemetry.tracer, telemetry.meter)
-    interceptors = [UnaryTraceInterceptor(spans), StreamTraceInterceptor(spans)]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
 
 
-def service_config(service_names: Sequence[str]) -> str:
-    """Service config for gRPC, as JSON. The one retry policy of the suite: UNAVAILABLE only, and never after the first message."""
+def service_config(service_names: Sequence[str], *, watch_health: bool = True) -> str:
+    """Service config for gRPC, as JSON. The one retry policy of the suite: UNAVAILABLE only, and never after the first message.
+
+    gRPC watches the health of replicas by itself and can't show a key while doing so; where health needs one, it must not watch.
+    """
+    health = {"healthCheckConfig": {"serviceName": ""}} if watch_health else {}
     return json.dumps(
         {
             "loadBalancingConfig": [{"round_robin": {}}],
-            "healthCheckConfig": {"serviceName": ""},
+            **health,
             "methodConfig": [
                 {
                     "name": [{"service": name} for name in service_names],
@@ -84,10 +112,11 @@ class _Started:
 
 
 class _ClientSpans:
-    """A CLIENT span and a duration measurement per call, after the RPC conventions, and W3C context in the call's metadata."""
+    """A CLIENT span and a duration measurement per call, after the RPC conventions, and W3C context and API key in its metadata."""
 
-    def __init__(self, tracer: Tracer, meter: Meter) -> None:
+    def __init__(self, tracer: Tracer, meter: Meter, *, key: Secret | None) -> None:
         self._tracer = tracer
+        self._key = key
         self._propagator = TraceContextTextMapPropagator()
         self._duration = meter.create_histogram(
             semconv.METRIC_RPC_CLIENT_CALL_DURATION,
@@ -106,10 +135,11 @@ class _ClientSpans:
         return _Started(method, span, time.monotonic())
 
     def propagated(self, details: grpc.aio.ClientCallDetails, started: _Started) -> grpc.aio.ClientCallDetails:
-        """The call's details with the span's context in their metadata."""
+        """The call's details with the span's context and the own API key in their metadata."""
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, context=set_span_in_context(started.span))
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items())
+        key = () if self._key is None else (bearer(self._key.reveal()),)
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items(), *key)
         return grpc.aio.ClientCallDetails(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
 
     def finish(self, started: _Started, code: grpc.StatusCode, *, reason: str = "") -> None:

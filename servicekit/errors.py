@@ -25,6 +25,7 @@ from servicekit.rich_status import (
 )
 
 __all__ = [
+    "AccessRefused",
     "ErrorRow",
     "ErrorTable",
     "FieldViolation",
@@ -64,6 +65,11 @@ class Reason(StrEnum):
     INTERNAL = "INTERNAL"
     CANCELLED = "CANCELLED"
     CEILING_TOO_LOW = "CEILING_TOO_LOW"
+    CALLER_NOT_ALLOWED = "CALLER_NOT_ALLOWED"
+    API_KEY_MISSING = "API_KEY_MISSING"
+    API_KEY_UNKNOWN = "API_KEY_UNKNOWN"
+    API_KEY_EXPIRED = "API_KEY_EXPIRED"
+    SCOPE_MISSING = "SCOPE_MISSING"
 
 
 class InvalidFields(Exception):
@@ -112,6 +118,14 @@ class ShuttingDown(Exception):
         super().__init__(message)
 
 
+class AccessRefused(Exception):
+    """The caller may not make this call. ``status`` says why, in the contract's words; no text contains a key."""
+
+    def __init__(self, message: str, status: StatusSpec) -> None:
+        self.status = status
+        super().__init__(message)
+
+
 ErrorRow = StatusSpec | Callable[[Any], StatusSpec]
 """How one type of exception is shown: always alike, or by a function of the exception."""
 
@@ -137,11 +151,16 @@ def _shutting_down(error: ShuttingDown) -> StatusSpec:
     return StatusSpec(grpc.StatusCode.UNAVAILABLE, Reason.SHUTTING_DOWN, retry_after_s=error.retry_after_s)
 
 
+def _access_refused(error: AccessRefused) -> StatusSpec:
+    return error.status
+
+
 _DEFAULT_ROWS: Final[Mapping[type[BaseException], ErrorRow]] = {
     InvalidField: _invalid_field,
     InvalidFields: _invalid_fields,
     Overloaded: _overloaded,
     ShuttingDown: _shutting_down,
+    AccessRefused: _access_refused,
     TimeoutError: StatusSpec(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED),
     asyncio.CancelledError: StatusSpec(grpc.StatusCode.CANCELLED, Reason.CANCELLED),
 }

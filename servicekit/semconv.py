@@ -82,6 +82,8 @@ SPAN_JUDGE: Final = "judge"
 # --- Errors -----------------------------------------------------------------------------------------------------------------------
 EMAFUSION_ERROR_REASON: Final = "emafusion.error.reason"
 """Reason of the error status that a server answered with, as in the error's ErrorInfo."""
+EMAFUSION_CALLER_KEY_ID: Final = "emafusion.caller.key_id"
+"""Id of the API key that the caller showed; never the key."""
 
 # --- Cascade ----------------------------------------------------------------------------------------------------------------------
 EMAFUSION_CASCADE_TIER: Final = "emafusion.cascade.tier"

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection
 
+from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.health import Health
 from servicekit.interceptors.chain import Chain, build_chain
-from servicekit.settings.serving import ServerSettings
+from servicekit.keys import KeyRing
+from servicekit.settings.secrets import SecretSource
+from servicekit.settings.serving import ServerSettings, ServerTlsSettings
 from servicekit.telemetry import Telemetry
+from servicekit.tls import server_credentials
 
 AddServices = Callable[[grpc.aio.Server], Sequence[str]]
 """Registers servicers at the server and returns the full names of their services."""
@@ -47,6 +53,7 @@ class RunningServer:
         self._health = health
         self._drain_grace_s = drain_grace_s
         self._stopping: asyncio.Task[None] | None = None
+        self._following = asyncio.create_task(chain.keys.follow(), name="keys") if chain.keys is not None else None
         self.port = port
         self.address = f"{host}:{port}"
 
@@ -79,6 +86,9 @@ class RunningServer:
             await _within(_ABORT_FLUSH_S, deadline.wait_idle)
         await self._server.stop(_CLOSE_S)
         await closing
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
         _log.info("stopped", address=self.address)
 
 
@@ -89,13 +99,16 @@ async def start_server(
     listen: str,
     errors: ErrorTable,
     telemetry: Telemetry,
+    access: AccessRules = NO_ACCESS_RULES,
     ready: bool = True,
 ) -> RunningServer:
     """A server that listens on ``listen`` (`host:port`, port 0 for a free one). Raises RuntimeError when it can't.
 
-    With ``ready`` false its health says NOT_SERVING until `RunningServer.set_ready`.
+    Raises ConfigurationError when a file for TLS or keys can't be used. With ``ready`` false its health says NOT_SERVING until
+    `RunningServer.set_ready`.
     """
-    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter)
+    keys = await _key_ring(settings, listen, access)
+    chain = build_chain(settings, errors=errors, tracer=telemetry.tracer, meter=telemetry.meter, access=access, keys=keys)
     server = grpc.aio.server(interceptors=chain.interceptors, options=server_options(settings))
     services = tuple(add_services(server))
     health = Health(services)
@@ -103,7 +116,7 @@ async def start_server(
     if settings.reflection:
         reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(listen)
+        port = await _add_port(server, listen, settings.tls)
         await server.start()
     except BaseException:
         await server.stop(None)
@@ -129,6 +142,7 @@ async def run_service(
     listen: str,
     errors: ErrorTable,
     telemetry: Telemetry,
+    access: AccessRules,
     warm_up: Hook | None = None,
     on_drain: Hook | None = None,
 ) -> None:
@@ -142,7 +156,7 @@ async def run_service(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     running = await start_server(
-        add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, ready=False
+        add_services=add_services, settings=settings, listen=listen, errors=errors, telemetry=telemetry, access=access, ready=False
     )
     try:
         if warm_up is None or await _unless(stop, warm_up):
@@ -155,6 +169,27 @@ async def run_service(
             await on_drain()
         if not await asyncio.to_thread(telemetry.shutdown):
             _log.warning("telemetry was not flushed in time")
+
+
+async def _key_ring(settings: ServerSettings, listen: str, access: AccessRules) -> KeyRing | None:
+    if settings.auth is None:
+        return None
+    if settings.tls is None and not _is_loopback(listen.rpartition(":")[0]):
+        _log.warning("keys_in_clear_text", listen=listen, effect="whoever can listen on the network reads API keys; set server.tls")
+    return await asyncio.to_thread(KeyRing, settings.auth, access.secrets or SecretSource({}, Path()))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _add_port(server: grpc.aio.Server, listen: str, tls: ServerTlsSettings | None) -> int:
+    if tls is None:
+        return server.add_insecure_port(listen)
+    return server.add_secure_port(listen, await asyncio.to_thread(server_credentials, tls))
 
 
 def server_options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AccessLogInterceptor(NamedInterceptor):
-    """Logs method, status, reason, duration and queueing of every call when it ends; never its content."""
+    """Logs method, status, reason, duration, queueing and the key's id of every call when it ends; never its content."""
 
     name = "access_log"
 
@@ -29,6 +29,8 @@ class AccessLogInterceptor(NamedInterceptor):
             state = current_call() or CallState(call.method)
             level = "warning" if state.code in SERVER_FAULTS else "info"
             fields = {"reason": state.reason} if state.code is not grpc.StatusCode.OK else {}
+            if state.key_id:
+                fields["key_id"] = state.key_id
             getattr(_log, level)(
                 "call",
                 method=call.method,

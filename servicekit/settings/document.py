@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -118,7 +119,7 @@ def _type(annotation: object) -> str:
 def _name_of(annotation: object) -> str:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "section"
-    names: dict[object, str] = {str: "text", int: "integer", float: "number", bool: "true or false"}
+    names: dict[object, str] = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "date and time"}
     return names[annotation]
 
 

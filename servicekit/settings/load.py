@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from servicekit.settings.base import Section
 from servicekit.settings.environment import PREFIX, apply_overrides
 from servicekit.settings.root import Settings
 from servicekit.settings.schema import Problem, SectionNode, dotted, unknown_keys
@@ -25,6 +26,7 @@ _FILE_BYTES_MAX: Final = 1 << 20
 # Errors whose offending value is a mistyped word and can't be a secret; of all other texts only the key is shown.
 _SHOWN_TEXT_ERRORS: Final = frozenset({"literal_error", "int_parsing", "float_parsing", "bool_parsing", "union_tag_invalid"})
 _SHOWN_CHARS_MAX: Final = 40
+_Paths = TypeVar("_Paths", bound=Section)
 
 
 class ConfigurationError(Exception):
@@ -87,6 +89,13 @@ def resolve_paths(settings: Settings, base: Path) -> Settings:
         return None if path is None else str(base / path)
 
     models = tuple(model.model_copy(update={"recording": absolute(model.recording)}) for model in settings.models)
+
+    def with_paths(section: _Paths | None, *keys: str) -> _Paths | None:
+        return section and section.model_copy(update={key: absolute(getattr(section, key)) for key in keys})
+
+    server_tls = with_paths(settings.server.tls, "certificate", "private_key", "client_roots")
+    auth = with_paths(settings.server.auth, "keys_file")
+    client_tls = with_paths(settings.services.tls, "roots", "certificate", "private_key")
     store = settings.cascade.store.model_copy(update={"url": _absolute_sqlite(settings.cascade.store.url, base)})
     return settings.model_copy(
         update={
@@ -94,6 +103,8 @@ def resolve_paths(settings: Settings, base: Path) -> Settings:
             "artifacts": settings.artifacts.model_copy(update={"directory": absolute(settings.artifacts.directory)}),
             "telemetry": settings.telemetry.model_copy(update={"file": absolute(settings.telemetry.file)}),
             "cascade": settings.cascade.model_copy(update={"store": store}),
+            "server": settings.server.model_copy(update={"tls": server_tls, "auth": auth}),
+            "services": settings.services.model_copy(update={"tls": client_tls}),
         }
     )
 

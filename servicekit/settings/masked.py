@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Final, cast
 
 from servicekit.settings.base import SecretRef
@@ -40,6 +41,8 @@ def _plain(value: object) -> object:
             return mask_url(value)
         case dict():
             return {key: _plain(entry) for key, entry in cast("dict[str, object]", value).items()}
+        case datetime():
+            return value.isoformat()
         case frozenset():
             return sorted(cast("frozenset[str]", value))
         case list() | tuple():

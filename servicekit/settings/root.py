@@ -66,6 +66,20 @@ class Settings(Section):
             _known("router.taxonomy.slow_classifier.model", slow.model, models)
         return self
 
+    @model_validator(mode="after")
+    def _services_reach_each_other(self) -> Settings:
+        tls = self.server.tls
+        if tls is not None and self.services.tls is None:
+            raise ValueError("`services.tls` must be set when `server.tls` is: services answer TLS only, so they must speak it")
+        if self.server.auth is not None and self.services.api_key is None:
+            raise ValueError("`services.api_key` must be set when `server.auth` is: the services must show each other a key too")
+        for name, listen in (("router", self.services.router), ("judge", self.services.judge), ("cascade", self.services.cascade)):
+            if listen.allowed_callers and (tls is None or tls.client_roots is None):
+                raise ValueError(
+                    f"`services.{name}.allowed_callers` needs `server.tls.client_roots`: without it callers show no certificate"
+                )
+        return self
+
 
 def _unique(where: str, names: list[str]) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)

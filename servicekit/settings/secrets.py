@@ -67,6 +67,10 @@ class SecretSource:
             raise SecretMissing(f"file {path} is empty")
         return Secret(value)
 
+    def path_of(self, ref: SecretRef) -> Path | None:
+        """The file that holds the secret; None for one in the environment."""
+        return None if ref.file is None else self._base / ref.file
+
     def missing(self, ref: SecretRef) -> str:
         """Why the secret can't be read; empty when it can."""
         try:

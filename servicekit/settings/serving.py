@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from servicekit.settings.base import PositiveMs, Section
+from servicekit.settings.auth import AuthSettings
+from servicekit.settings.base import PositiveMs, SecretRef, Section
+
+CallerName = Annotated[str, Field(min_length=1, max_length=2_048, pattern=r"^\S+$")]
+"""A name in a certificate's subject alternative names: a DNS name or a URI such as `spiffe://example.org/cascade`."""
+
+
+class ServerTlsSettings(Section):
+    """TLS of every gRPC server. The files are read again when they change, for the next connection."""
+
+    certificate: str = Field(min_length=1)
+    """PEM file with the server's certificate, followed by those between it and the root; relative to the configuration file."""
+    private_key: str = Field(min_length=1)
+    """PEM file with its private key, without a password; relative to the configuration file."""
+    client_roots: str | None = Field(default=None, min_length=1)
+    """PEM file with the roots of callers' certificates. Given, a caller must present a certificate (mutual TLS). Default: none."""
+
+
+class ClientTlsSettings(Section):
+    """TLS of the channels between services and of the command line. The services read the files again when they change."""
+
+    roots: str | None = Field(default=None, min_length=1)
+    """PEM file with the roots of servers' certificates; relative to the configuration file. Default: those that gRPC brings."""
+    certificate: str | None = Field(default=None, min_length=1)
+    """PEM file with the own certificate, for mutual TLS. Default: none."""
+    private_key: str | None = Field(default=None, min_length=1)
+    """PEM file with its private key, without a password. Default: none."""
+
+    @model_validator(mode="after")
+    def _certificate_with_its_key(self) -> ClientTlsSettings:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("`certificate` and `private_key` must be set together")
+        return self
 
 
 class ListenSettings(Section):
@@ -16,6 +48,8 @@ class ListenSettings(Section):
     """Address to listen on, `host:port`; port 0 takes a free one."""
     target: str = Field(min_length=1)
     """gRPC target under which other services reach it, such as `dns:///router:50051`."""
+    allowed_callers: tuple[CallerName, ...] = Field(default=(), max_length=256)
+    """With mutual TLS: names, DNS or URI, of which a caller's certificate must have one. Default: every certificate from `client_roots`."""
 
 
 class ServerSettings(Section):
@@ -41,6 +75,10 @@ class ServerSettings(Section):
     """Connections are closed after this time so that clients spread again over replicas."""
     keepalive_time_ms: PositiveMs = 30_000
     """A connection without traffic is probed after this time."""
+    tls: ServerTlsSettings | None = None
+    """TLS. Default: none, everything is sent in clear text."""
+    auth: AuthSettings | None = None
+    """API keys. Default: none, everybody who can connect may call."""
 
 
 class LimitSettings(Section):
@@ -96,3 +134,7 @@ class ServicesSettings(Section):
     """The judge service."""
     cascade: ListenSettings = ListenSettings(listen="127.0.0.1:50053", target="dns:///127.0.0.1:50053")
     """The cascade service."""
+    tls: ClientTlsSettings | None = None
+    """TLS towards the services. Default: none."""
+    api_key: SecretRef | None = None
+    """Key that the services show to each other, and the command line where it is given none; a file is read again when it changes."""

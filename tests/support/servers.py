@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.channels import open_channel
 from servicekit.errors import ErrorTable
 from servicekit.server import RunningServer, start_server
@@ -39,6 +40,7 @@ async def serve(
     settings: ServerSettings = QUICK,
     telemetry: Telemetry | None = None,
     ready: bool = True,
+    access: AccessRules = NO_ACCESS_RULES,
 ) -> AsyncGenerator[Served]:
     """Serves what ``add_services`` registers until the block ends; then drains."""
     telemetry = telemetry or Telemetry.off()
@@ -49,7 +51,13 @@ async def serve(
         return names
 
     server = await start_server(
-        add_services=add, settings=settings, listen=LOOPBACK, errors=errors or ErrorTable(), telemetry=telemetry, ready=ready
+        add_services=add,
+        settings=settings,
+        listen=LOOPBACK,
+        errors=errors or ErrorTable(),
+        telemetry=telemetry,
+        access=access,
+        ready=ready,
     )
     channel = open_channel(f"dns:///127.0.0.1:{server.port}", server=settings, service_names=names, telemetry=telemetry)
     try:

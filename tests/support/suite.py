@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import yaml
 from blockbuster import BlockBuster
 from emafusion_cli.health import service_ready
 from emafusion_cli.ports import free_ports
+from emafusion_cli.surroundings import Address, connect
 
 import cascade_service.bootstrap
 import judge_service.bootstrap
@@ -125,8 +126,13 @@ def blocking_allowed(buster: BlockBuster) -> Generator[None]:
 
 
 @asynccontextmanager
-async def run_suite(config: Path, *, environ: Mapping[str, str]) -> AsyncGenerator[SuiteAddresses]:
-    """All three services as processes, started by their public entry points, ready when this yields and gone when it ends."""
+async def run_suite(
+    config: Path, *, environ: Mapping[str, str], log: int | IO[bytes] = asyncio.subprocess.DEVNULL
+) -> AsyncGenerator[SuiteAddresses]:
+    """All three services as processes, started by their public entry points, ready when this yields and gone when it ends.
+
+    Their logs go to ``log``.
+    """
     targets: dict[str, str] = {}
     settings = dict(environ)
     for service, port in zip(SERVICES, free_ports(len(SERVICES)), strict=True):
@@ -136,8 +142,10 @@ async def run_suite(config: Path, *, environ: Mapping[str, str]) -> AsyncGenerat
     try:
         for service in SERVICES:
             command = (sys.executable, "-m", f"{service}_service", "--config", str(config))
-            processes.append(await asyncio.create_subprocess_exec(*command, env=settings, stderr=asyncio.subprocess.DEVNULL))
-        await asyncio.gather(*(_serving(target, process) for target, process in zip(targets.values(), processes, strict=True)))
+            processes.append(await asyncio.create_subprocess_exec(*command, env=settings, stderr=log))
+        loaded = await asyncio.to_thread(load_settings, config, settings)
+        addresses = [await asyncio.to_thread(connect, target, loaded) for target in targets.values()]
+        await asyncio.gather(*(_serving(address, process) for address, process in zip(addresses, processes, strict=True)))
         yield SuiteAddresses(**targets)
     finally:
         await stop_processes(processes)
@@ -152,10 +160,10 @@ async def stop_processes(processes: Sequence[asyncio.subprocess.Process]) -> Non
         await process.wait()
 
 
-async def _serving(target: str, process: asyncio.subprocess.Process) -> None:
+async def _serving(address: Address, process: asyncio.subprocess.Process) -> None:
     """Returns when the health service says SERVING; fails when the process ends before."""
     while process.returncode is None:
-        if await asyncio.to_thread(service_ready, target):
+        if await asyncio.to_thread(service_ready, address):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(f"the process of {target} ended with exit code {process.returncode} before it was ready")
+    raise AssertionError(f"the process of {address.target} ended with exit code {process.returncode} before it was ready")

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, models, route, trace, up
+from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, keys, models, route, trace, up
 from emafusion_cli.failures import KNOWN, ExitCode, explain
-from emafusion_cli.surroundings import ERR
+from emafusion_cli.surroundings import CONNECTION, ERR, ConnectionOptions
 
 app = typer.Typer(
     name="emafusion",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Sends each chat request to the cheapest language model that can be shown to answer it well.",
 )
+
+
+@app.callback()
+def connection(
+    context: typer.Context,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the servers' roots. Default: `services.tls.roots`.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="PEM file with the own certificate. Default: `services.tls.certificate`.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file with its private key. Default: `services.tls.private_key`.")] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Variable with the API key. Default: EMAFUSION_API_KEY, else `services.api_key`."),
+    ] = None,
+) -> None:
+    """Sends each chat request to the cheapest language model that can be shown to answer it well."""
+    before = CONNECTION.set(ConnectionOptions(ca=ca, cert=cert, key=key, api_key_env=api_key_env))
+    context.call_on_close(lambda: CONNECTION.reset(before))
+
+
 app.command()(up.up)
 app.command()(up.down)
 app.command()(ask.ask)
@@ -28,6 +47,7 @@ app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,12 +13,14 @@ from typing import Final
 
 from emafusion_cli.catalogue import find_weights
 from emafusion_cli.commands.models import disabled_reason
+from emafusion_cli.failures import CommandFailed
 from emafusion_cli.health import model_ready, service_ready
 from emafusion_cli.ports import in_use
 from emafusion_cli.stack import SERVICES, local_models
+from emafusion_cli.surroundings import connect
 from emafusion_cli.weights import ModelStore, WeightsError
 from servicekit.artifacts import ArtifactError, load_manifest
-from servicekit.settings.load import LoadedSettings
+from servicekit.settings.load import ConfigurationError, LoadedSettings
 from servicekit.settings.masked import mask_url
 
 PYTHON_MIN: Final = (3, 11)
@@ -104,10 +106,15 @@ def check_processes(loaded: LoadedSettings) -> Iterator[Finding]:
         endpoint = model.endpoint or ""
         host, _, port = endpoint.removeprefix("http://").partition("/")[0].rpartition(":")
         yield _process(f"model server {model.name}", host, int(port), ready=model_ready(endpoint))
+    try:
+        addresses = {service: connect(getattr(loaded.settings.services, service).target, loaded) for service in SERVICES}
+    except (CommandFailed, ConfigurationError) as error:
+        yield Finding("credentials", Grade.MISSING, str(error), "See `services.tls` and `services.api_key`.")
+        return
     for service in SERVICES:
         listen = getattr(loaded.settings.services, service)
         host, _, port = listen.listen.rpartition(":")
-        yield _process(f"{service} service", host, int(port), ready=service_ready(listen.target))
+        yield _process(f"{service} service", host, int(port), ready=service_ready(addresses[service]))
 
 
 def _process(subject: str, host: str, port: int, *, ready: bool) -> Finding:

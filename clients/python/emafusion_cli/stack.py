@@ -17,6 +17,7 @@ from emafusion_cli.health import model_ready, service_ready
 from emafusion_cli.ports import free_ports, in_use
 from emafusion_cli.state import FOLDER
 from emafusion_cli.supervisor import ProcessSpec
+from emafusion_cli.surroundings import Address, connect
 from emafusion_cli.weights import ModelStore
 from servicekit.settings.load import CONFIG_VARIABLE, LoadedSettings, load_settings
 from servicekit.settings.models import LocalModelSettings, ModelSettings
@@ -28,10 +29,15 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackPlan:
-    """What to start, and the gRPC targets of the services by name."""
+    """What to start, and the addresses of the services by name."""
 
     specs: tuple[ProcessSpec, ...]
-    targets: Mapping[str, str]
+    addresses: Mapping[str, Address]
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """GRPC targets of the services by name."""
+        return {service: address.target for service, address in self.addresses.items()}
 
 
 def local_models(loaded: LoadedSettings) -> list[tuple[ModelSettings, LocalModelSettings]]:
@@ -65,9 +71,10 @@ def plan_stack(loaded: LoadedSettings, store: ModelStore, environ: Mapping[str, 
         raise CommandFailed(f"weights are missing: {', '.join(missing)}", hint=f"Run `emafusion models pull {' '.join(missing)}`.")
     logs = loaded.path.parent / FOLDER / "logs"
     models = tuple(_model_spec(model, local, store, environ, logs) for model, local in local_models(loaded))
-    services = tuple(_service_spec(service, loaded, environ, logs) for service in SERVICES)
+    addresses = {service: connect(_listen(loaded, service).target, loaded) for service in SERVICES}
+    services = tuple(_service_spec(service, loaded, environ, logs, address=address) for service, address in addresses.items())
     _require_free_ports(models + services)
-    return StackPlan(specs=models + services, targets={service: _listen(loaded, service).target for service in SERVICES})
+    return StackPlan(specs=models + services, addresses=addresses)
 
 
 def _model_spec(model: ModelSettings, local: LocalModelSettings, store: ModelStore, environ: Mapping[str, str], logs: Path) -> ProcessSpec:
@@ -94,7 +101,7 @@ def _model_spec(model: ModelSettings, local: LocalModelSettings, store: ModelSto
     )
 
 
-def _service_spec(service: str, loaded: LoadedSettings, environ: Mapping[str, str], logs: Path) -> ProcessSpec:
+def _service_spec(service: str, loaded: LoadedSettings, environ: Mapping[str, str], logs: Path, *, address: Address) -> ProcessSpec:
     listen = _listen(loaded, service)
     return ProcessSpec(
         name=service,
@@ -103,7 +110,7 @@ def _service_spec(service: str, loaded: LoadedSettings, environ: Mapping[str, st
         environ={**environ, CONFIG_VARIABLE: str(loaded.path)},
         address=listen.listen,
         log=logs / f"{service}.log",
-        ready=partial(service_ready, listen.target),
+        ready=partial(service_ready, address),
     )
 
 

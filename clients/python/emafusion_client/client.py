@@ -26,10 +26,20 @@ class EmafusionClient:
 
     To be made inside a running event loop, and used as ``async with EmafusionClient(cascade=…) as client``. Every call takes
     ``timeout_s``, the deadline in seconds that holds over all services; without it the service's default applies. Every call
-    raises ``EmafusionError``; a call to a service without a target raises ``ValueError``.
+    raises ``EmafusionError``; a call to a service without a target raises ``ValueError``. ``api_key`` goes with every call, so give it only
+    with ``tls`` where others could listen.
     """
 
-    def __init__(self, *, cascade: str | None = None, router: str | None = None, judge: str | None = None, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        cascade: str | None = None,
+        router: str | None = None,
+        judge: str | None = None,
+        tls: Tls | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self._metadata = None if api_key is None else (("authorization", f"Bearer {api_key}"),)
         self._channels: list[grpc.aio.Channel] = []
         self._cascade = cascade_service_pb2_grpc.CascadeServiceStub(self._open(cascade, tls)) if cascade else None
         self._router = router_service_pb2_grpc.RouterServiceStub(self._open(router, tls)) if router else None
@@ -54,7 +64,7 @@ class EmafusionClient:
     async def complete(self, question: Question | str, *, timeout_s: float | None = None) -> Completion:
         """The answer, once it is final."""
         request = encode.complete_request(_question(question))
-        response = await _answered(_given(self._cascade, "cascade").Complete(request, timeout=timeout_s))
+        response = await _answered(_given(self._cascade, "cascade").Complete(request, timeout=timeout_s, metadata=self._metadata))
         return decode_cascade.completion(response.completion)
 
     async def stream(
@@ -67,7 +77,7 @@ class EmafusionClient:
         ``EmafusionError`` when the call fails.
         """
         request = encode.stream_request(_question(question), delivery)
-        call = _given(self._cascade, "cascade").StreamComplete(request, timeout=timeout_s)
+        call = _given(self._cascade, "cascade").StreamComplete(request, timeout=timeout_s, metadata=self._metadata)
         try:
             async for message in call:
                 event = decode_cascade.event(message)
@@ -88,37 +98,45 @@ class EmafusionClient:
     async def route(self, question: Question | str, *, timeout_s: float | None = None) -> Routing:
         """The router's plan for the question."""
         request = encode.route_request(_question(question))
-        return decode.routing(await _answered(_given(self._router, "router").Route(request, timeout=timeout_s)))
+        return decode.routing(await _answered(_given(self._router, "router").Route(request, timeout=timeout_s, metadata=self._metadata)))
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float | None = None) -> Judgement:
         """What the judges say about the candidates."""
         request = encode.judge_request(question)
-        return decode.judgement(await _answered(_given(self._judge, "judge").Judge(request, timeout=timeout_s)))
+        return decode.judgement(await _answered(_given(self._judge, "judge").Judge(request, timeout=timeout_s, metadata=self._metadata)))
 
     async def feedback(self, decision_id: str, note: FeedbackNote, *, timeout_s: float | None = None) -> Feedback:
         """Records how good an answer was, and returns the feedback as recorded."""
         request = encode.feedback_request(decision_id, note)
-        response = await _answered(_given(self._cascade, "cascade").SubmitFeedback(request, timeout=timeout_s))
+        response = await _answered(_given(self._cascade, "cascade").SubmitFeedback(request, timeout=timeout_s, metadata=self._metadata))
         return decode_cascade.feedback(response.feedback)
 
     async def decision(self, decision_id: str, *, timeout_s: float | None = None) -> Decision:
         """The record of a request."""
         request = encode.decision_request(decision_id)
-        response = await _answered(_given(self._cascade, "cascade").GetDecision(request, timeout=timeout_s))
+        response = await _answered(_given(self._cascade, "cascade").GetDecision(request, timeout=timeout_s, metadata=self._metadata))
         return decode_cascade.decision(response.decision)
 
     async def models(self, *, timeout_s: float | None = None) -> tuple[ModelInfo, ...]:
         """The configured models, as the cascade knows them, or the router where there is no cascade."""
         if self._cascade is None:
-            listed = await _answered(_given(self._router, "router").ListModels(router_service_pb2.ListModelsRequest(), timeout=timeout_s))
+            listed = await _answered(
+                _given(self._router, "router").ListModels(
+                    router_service_pb2.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata
+                )
+            )
             return tuple(decode.model_info(model) for model in listed.models)
-        response = await _answered(self._cascade.ListModels(cascade_service_pb2.ListModelsRequest(), timeout=timeout_s))
+        response = await _answered(
+            self._cascade.ListModels(cascade_service_pb2.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata)
+        )
         return tuple(decode.model_info(model) for model in response.models)
 
     async def judges(self, *, timeout_s: float | None = None) -> JudgePanel:
         """The panel of judges."""
         request = judge_service_pb2.ListJudgesRequest()
-        return decode.judge_panel(await _answered(_given(self._judge, "judge").ListJudges(request, timeout=timeout_s)))
+        return decode.judge_panel(
+            await _answered(_given(self._judge, "judge").ListJudges(request, timeout=timeout_s, metadata=self._metadata))
+        )
 
 
 def _question(question: Question | str) -> Question:

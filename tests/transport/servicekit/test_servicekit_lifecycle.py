@@ -18,6 +18,7 @@ from emafusion.router.v1 import router_service_pb2_grpc as rpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from servicekit.access import NO_ACCESS_RULES
 from servicekit.errors import ErrorTable, read_status
 from servicekit.server import run_service, start_server
 from servicekit.telemetry import Telemetry
@@ -181,6 +182,7 @@ class Lifecycle:
             listen=LOOPBACK,
             errors=ErrorTable(),
             telemetry=Telemetry(off.tracer, off.meter, lambda: self.order.append("flush")),
+            access=NO_ACCESS_RULES,
             warm_up=self._warm_up,
             on_drain=self._close,
         )

@@ -79,7 +79,7 @@ async def test_every_server_has_the_interceptors_in_order() -> None:
         ServerSettings(), errors=ErrorTable(), tracer=NoOpTracerProvider().get_tracer("t"), meter=NoOpMeterProvider().get_meter("t")
     )
     assert tuple(interceptor.name for interceptor in chain.interceptors) == ORDER
-    with pytest.raises(ValueError, match="interceptors must be trace > access_log > errors > deadline > admission"):
+    with pytest.raises(ValueError, match="interceptors must be trace > access_log > errors > auth > deadline > admission"):
         assert_order(chain.interceptors[::-1])
 
 

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from emafusion_cli.live_view import LiveView
 from emafusion_cli.narration import as_json, in_words
-from emafusion_cli.surroundings import ERR, OUT, ConfigOption, TargetOption, TimeoutOption, load_configuration, run, target_of
+from emafusion_cli.surroundings import ERR, OUT, Address, ConfigOption, TargetOption, TimeoutOption, address_of, run
 
 _NANO_PER_USD = 1_000_000_000
 
@@ -52,7 +52,7 @@ def ask(
         fixed_plan=tuple(name.strip() for name in models.split(",") if name.strip()),
     )
     mode = Delivery(delivery) if delivery else Delivery.UNSPECIFIED
-    where = target or target_of("cascade", None, load_configuration(config))
+    where = address_of("cascade", target, config)
     if json:
         run(follow(where, asked, mode, timeout, lambda event: print(as_json(event), flush=True)))
     elif OUT.is_terminal:
@@ -62,10 +62,10 @@ def ask(
         print(completion.text)
 
 
-async def follow(target: str, question: Question, delivery: Delivery, timeout_s: float, seen: Callable[[Event], None]) -> Completion:
+async def follow(address: Address, question: Question, delivery: Delivery, timeout_s: float, seen: Callable[[Event], None]) -> Completion:
     """Asks, tells ``seen`` about every event, and returns the answer. Raises ``EmafusionError``."""
     async with (
-        EmafusionClient(cascade=target) as client,
+        EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client,
         aclosing(client.stream(question, delivery=delivery, timeout_s=timeout_s)) as events,
     ):
         async for event in events:
@@ -81,8 +81,8 @@ def narrate(event: Event) -> None:
         ERR.print(line, markup=False, soft_wrap=True)
 
 
-def _ask_live(target: str, question: Question, delivery: Delivery, timeout_s: float) -> None:
+def _ask_live(address: Address, question: Question, delivery: Delivery, timeout_s: float) -> None:
     view = LiveView()
     with Live(view, console=OUT, refresh_per_second=8):
-        completion = run(follow(target, question, delivery, timeout_s, view.apply))
+        completion = run(follow(address, question, delivery, timeout_s, view.apply))
     OUT.print(f"[dim]decision {completion.decision_id} · `emafusion trace {completion.decision_id}` shows how it came about[/]")

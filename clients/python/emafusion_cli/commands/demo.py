@@ -90,7 +90,9 @@ def show(loaded: LoadedSettings, plan: StackPlan, pieces: tuple[Showpiece, ...])
     with stack_running(loaded, plan, Supervisor(stop_grace_s=_STOP_GRACE_S)):
         for number, piece in enumerate(pieces, start=1):
             OUT.print(f"\n[bold]Question {number} of {len(pieces)}:[/] {piece.question}")
-            completion = run(follow(plan.targets["cascade"], _local_question(loaded, piece), Delivery.UNSPECIFIED, _ASK_TIMEOUT_S, narrate))
+            completion = run(
+                follow(plan.addresses["cascade"], _local_question(loaded, piece), Delivery.UNSPECIFIED, _ASK_TIMEOUT_S, narrate)
+            )
             OUT.print(completion.text, markup=False)
             spans = run(_spans_of_all_services(loaded, completion.decision_id))
             OUT.print(draw(spans))

@@ -10,7 +10,7 @@ from emafusion_client.answers import Feedback
 from emafusion_client.requests import FeedbackNote
 
 from emafusion_cli.failures import CommandFailed, ExitCode
-from emafusion_cli.surroundings import OUT, ConfigOption, TargetOption, TimeoutOption, load_configuration, run, target_of
+from emafusion_cli.surroundings import OUT, Address, ConfigOption, TargetOption, TimeoutOption, address_of, run
 
 
 def feedback(
@@ -26,11 +26,11 @@ def feedback(
     """Record whether an answer was right, or how good it was."""
     if correct is None and rating is None:
         raise CommandFailed("say --correct, --wrong or --rating", exit_code=ExitCode.WRONG_INPUT)
-    where = target or target_of("cascade", None, load_configuration(config))
+    where = address_of("cascade", target, config)
     recorded = run(_submit(where, decision, FeedbackNote(correct=correct, rating=rating, source=source), timeout))
     OUT.print(f"recorded for {decision}: correct={recorded.correct} rating={recorded.rating} source={recorded.source}")
 
 
-async def _submit(target: str, decision: str, note: FeedbackNote, timeout_s: float) -> Feedback:
-    async with EmafusionClient(cascade=target) as client:
+async def _submit(address: Address, decision: str, note: FeedbackNote, timeout_s: float) -> Feedback:
+    async with EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.feedback(decision, note, timeout_s=timeout_s)

@@ -14,7 +14,7 @@ from emafusion_client.vocabulary import FinishReason, Role
 from rich.table import Table
 
 from emafusion_cli.narration import outcome_in_words
-from emafusion_cli.surroundings import OUT, ConfigOption, JsonFlag, TargetOption, TimeoutOption, load_configuration, run, target_of
+from emafusion_cli.surroundings import OUT, Address, ConfigOption, JsonFlag, TargetOption, TimeoutOption, address_of, run
 from emafusion_cli.words import probability, seconds, usd
 
 
@@ -34,15 +34,15 @@ def judge(
         candidates=tuple(Candidate(id=str(n), text=text, finish_reason=FinishReason.STOP) for n, text in enumerate(answers, start=1)),
         judges=tuple(name.strip() for name in judges.split(",") if name.strip()),
     )
-    judgement = run(_ask_judges(target or target_of("judge", None, load_configuration(config)), asked, timeout))
+    judgement = run(_ask_judges(address_of("judge", target, config), asked, timeout))
     if as_json:
         print(json.dumps(asdict(judgement), ensure_ascii=False))
     else:
         _print(judgement, answers)
 
 
-async def _ask_judges(target: str, question: JudgeQuestion, timeout_s: float) -> Judgement:
-    async with EmafusionClient(judge=target) as client:
+async def _ask_judges(address: Address, question: JudgeQuestion, timeout_s: float) -> Judgement:
+    async with EmafusionClient(judge=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.judge(question, timeout_s=timeout_s)
 
 

@@ -11,7 +11,7 @@ from emafusion_client import EmafusionClient, Question
 from emafusion_client.answers import Plan, Routing
 from rich.table import Table
 
-from emafusion_cli.surroundings import OUT, ConfigOption, JsonFlag, TargetOption, TimeoutOption, load_configuration, run, target_of
+from emafusion_cli.surroundings import OUT, Address, ConfigOption, JsonFlag, TargetOption, TimeoutOption, address_of, run
 from emafusion_cli.words import probability, seconds, usd
 
 
@@ -24,7 +24,7 @@ def route(
     as_json: JsonFlag = False,
 ) -> None:
     """Show which models the router would ask, in which order, and why."""
-    where = target or target_of("router", None, load_configuration(config))
+    where = address_of("router", target, config)
     routing = run(_ask_router(where, question, timeout))
     if as_json:
         print(json.dumps(asdict(routing), ensure_ascii=False))
@@ -33,8 +33,8 @@ def route(
     OUT.print(f"[dim]{seconds(routing.timing.total_s)}, policy {routing.plan.policy_hash}[/]")
 
 
-async def _ask_router(target: str, question: str, timeout_s: float) -> Routing:
-    async with EmafusionClient(router=target) as client:
+async def _ask_router(address: Address, question: str, timeout_s: float) -> Routing:
+    async with EmafusionClient(router=address.target, tls=address.tls, api_key=address.api_key) as client:
         return await client.route(Question.of(question), timeout_s=timeout_s)
 
 

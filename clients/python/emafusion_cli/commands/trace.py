@@ -16,7 +16,18 @@ from rich.table import Table
 from emafusion_cli.failures import CommandFailed
 from emafusion_cli.span_tree import draw
 from emafusion_cli.spans import Span, spans_of
-from emafusion_cli.surroundings import OUT, ConfigOption, JsonFlag, TargetOption, TimeoutOption, load_configuration, run, target_of
+from emafusion_cli.surroundings import (
+    OUT,
+    Address,
+    ConfigOption,
+    JsonFlag,
+    TargetOption,
+    TimeoutOption,
+    connect,
+    load_configuration,
+    run,
+    target_of,
+)
 from emafusion_cli.words import probability, seconds, usd
 from servicekit import semconv
 from servicekit.settings.load import LoadedSettings
@@ -33,7 +44,7 @@ def trace(
     """Show what happened in which service while a request was answered."""
     loaded = load_configuration(config)
     spans = recorded_spans(loaded, key)
-    decision = run(_decision(target_of("cascade", target, loaded), _decision_id(key, spans), timeout))
+    decision = run(_decision(connect(target or target_of("cascade", loaded), loaded), _decision_id(key, spans), timeout))
     if not spans and decision is not None and decision.trace_id:
         spans = recorded_spans(loaded, decision.trace_id)
     if not spans and decision is None:
@@ -69,9 +80,9 @@ def _decision_id(key: str, spans: list[Span]) -> str:
     return named or key
 
 
-async def _decision(target: str, decision_id: str, timeout_s: float) -> Decision | None:
+async def _decision(address: Address, decision_id: str, timeout_s: float) -> Decision | None:
     try:
-        async with EmafusionClient(cascade=target) as client:
+        async with EmafusionClient(cascade=address.target, tls=address.tls, api_key=address.api_key) as client:
             return await client.decision(decision_id, timeout_s=timeout_s)
     except EmafusionError:
         return None  # the spans stand alone when the service is down or does not know the decision
