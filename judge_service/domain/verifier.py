@@ -64,10 +64,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierParts:
-    """What training publishes. ``records`` has one entry per kind of question (``KINDS``) for every model that is known."""
+    """What training publishes.
+
+    ``choice`` reads answers to questions with options, ``open`` all others. ``records`` has one entry per kind of question (``KINDS``) for
+    every model that is known.
+    """
 
     options: Trees
-    alone: Trees
+    choice: Trees
+    open: Trees
     together: Trees
     question_words: WordScore
     answer_words: WordScore
@@ -120,5 +125,6 @@ class Verifier:
             record=record_row(sheet, record),
             words=(ease, parts.answer_words.of(sheet.slots)),
         )
-        log_odds = float(parts.alone.log_odds(np.array([row], dtype=np.float32))[0])
+        trees = parts.choice if question.options.texts else parts.open
+        log_odds = float(trees.log_odds(np.array([row], dtype=np.float32))[0])
         return Seen(sheet=sheet, prior=prior, rate=math.nan if record is None else record.rate, log_odds=log_odds)

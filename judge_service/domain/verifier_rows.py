@@ -1,7 +1,7 @@
 """Rows of figures that the verifier's trees read, built the same way in training and in serving.
 
-Three ensembles follow each other: ``options`` reads how an option compares with the others, ``alone`` reads one answer with that
-plausibility, ``together`` reads what ``alone`` says of the answer and of the other answers to the same question.
+Ensembles follow each other: ``options`` reads how an option compares with the others; ``choice`` and ``open`` read one answer alone, with
+that plausibility where the question has options; ``together`` reads what they say of the answer and of the other answers there are.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class KindRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Seen:
-    """One answer with all that is known of it before the others are looked at. ``log_odds`` is what ``alone`` says."""
+    """One answer with all that is known of it before the others are looked at. ``log_odds`` is what ``choice`` or ``open`` says."""
 
     sheet: AnswerSheet
     prior: tuple[float, ...]
@@ -129,12 +129,12 @@ def record_row(sheet: AnswerSheet, record: KindRecord | None) -> tuple[float, ..
 def alone_row(
     question: QuestionSheet, sheet: AnswerSheet, *, prior: Sequence[float], record: Sequence[float], words: Sequence[float]
 ) -> tuple[float, ...]:
-    """Input of ``alone``: ``ALONE_FEATURES``."""
+    """Input of ``choice`` and ``open``: ``ALONE_FEATURES``."""
     return (*question.features, *sheet.features, *prior, *record, *words)
 
 
 def together_row(target: Seen, others: Sequence[Seen], *, question: QuestionSheet, ease: float) -> tuple[float, ...]:
-    """Input of ``together``: ``TOGETHER_FEATURES``. Does not depend on the order of ``others`` as long as ``alone`` tells them apart."""
+    """Input of ``together``: ``TOGETHER_FEATURES``. Does not depend on the order of ``others`` as long as their log-odds differ."""
     groups = _groups([target, *sorted(others, key=lambda seen: -seen.log_odds)])
     own, rivals = groups[0], groups[1:]
     agree = own[1:]

@@ -43,7 +43,8 @@ def verifier(records: Mapping[str, tuple[KindRecord, ...]] | None = None) -> tup
     words = WordScore(weights=np.zeros(SLOTS, dtype=np.float32), intercept=0.25)
     parts = VerifierParts(
         options=FlatTrees(),
-        alone=alone,
+        choice=alone,
+        open=alone,
         together=together,
         question_words=words,
         answer_words=words,
