@@ -17,7 +17,8 @@ from judge_service.adapters.instrumented import InstrumentedJudge, JudgeInstrume
 from judge_service.adapters.json_schema import JsonSchemaValidator
 from judge_service.adapters.llm_judge import LlmJudge, LlmJudgeOptions
 from judge_service.adapters.local_judges import agreement_judge, checks_judge, confidence_judge
-from judge_service.config import PlannedJudge, calibration_folder, planned_judges
+from judge_service.adapters.onnx_verifier import verifier_judge
+from judge_service.config import PlannedJudge, calibration_folder, planned_judges, verifier_folder
 from judge_service.domain.panel import Panel
 from judge_service.domain.ports import Judge
 from judge_service.transport.errors import error_table
@@ -29,8 +30,15 @@ from servicekit.access import AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
 from servicekit.settings.auth import Scope
-from servicekit.settings.judge import AgreementJudgeSettings, ChecksJudgeSettings, ConfidenceJudgeSettings, LlmJudgeSettings
+from servicekit.settings.judge import (
+    AgreementJudgeSettings,
+    ChecksJudgeSettings,
+    ConfidenceJudgeSettings,
+    LlmJudgeSettings,
+    VerifierJudgeSettings,
+)
 from servicekit.settings.load import ConfigurationError, LoadedSettings
+from servicekit.settings.root import Settings
 from servicekit.settings.schema import Problem
 from servicekit.telemetry import Telemetry, start_telemetry
 
@@ -66,7 +74,7 @@ class JudgeService:
 def build_service(loaded: LoadedSettings, *, telemetry: Telemetry, models: Mapping[str, ChatModel] | None = None) -> JudgeService:
     """The service as configured. ``models`` replaces the configured models, for tests.
 
-    Blocks on files. Raises ``ArtifactError`` for a missing or damaged calibration and ``ConfigurationError`` for wrong settings.
+    Blocks on files. Raises ``ArtifactError`` for a missing or damaged artifact and ``ConfigurationError`` for wrong settings.
     """
     settings = loaded.settings
     calibration = load_calibration(calibration_folder(settings))
@@ -78,7 +86,7 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry, models: Mappi
     if models is None:
         models = build_models(settings, secrets=loaded.secrets, tracer=telemetry.tracer, meter=telemetry.meter)
     asked = [judge for judge in planned if not judge.disabled_reason]
-    judges = _observed([_judge(judge, models) for judge in asked], telemetry=telemetry, clock=time.monotonic)
+    judges = _observed([_judge(judge, models, settings) for judge in asked], telemetry=telemetry, clock=time.monotonic)
     parts = ServicerParts(
         panel=Panel(judges, calibration, early_stop=settings.judge.early_stop, clock=time.monotonic),
         rules=RequestRules(limits=settings.limits, judges=[judge.name for judge in judges], candidates_max=settings.judge.candidates_max),
@@ -120,7 +128,7 @@ def _observed(judges: Sequence[Judge], *, telemetry: Telemetry, clock: Callable[
     return [InstrumentedJudge(judge, tracer=telemetry.tracer, instruments=instruments, clock=clock) for judge in judges]
 
 
-def _judge(planned: PlannedJudge, models: Mapping[str, ChatModel]) -> Judge:
+def _judge(planned: PlannedJudge, models: Mapping[str, ChatModel], settings: Settings) -> Judge:
     match planned.settings:
         case ChecksJudgeSettings(name=name):
             return checks_judge(name, JsonSchemaValidator())
@@ -128,15 +136,17 @@ def _judge(planned: PlannedJudge, models: Mapping[str, ChatModel]) -> Judge:
             return agreement_judge(name)
         case ConfidenceJudgeSettings(name=name):
             return confidence_judge(name)
-        case LlmJudgeSettings() as settings:
+        case VerifierJudgeSettings(name=name) as verifier:
+            return verifier_judge(name, verifier_folder(settings, verifier))
+        case LlmJudgeSettings() as llm:
             options = LlmJudgeOptions(
-                name=settings.name,
-                style=settings.style,
-                max_output_tokens=settings.max_output_tokens,
-                timeout_s=settings.timeout_ms / 1e3,
-                not_for_own_answers=settings.not_for_own_answers,
+                name=llm.name,
+                style=llm.style,
+                max_output_tokens=llm.max_output_tokens,
+                timeout_s=llm.timeout_ms / 1e3,
+                not_for_own_answers=llm.not_for_own_answers,
             )
-            return LlmJudge(models[settings.model], options, draw_nonce=_draw_nonce)
+            return LlmJudge(models[llm.model], options, draw_nonce=_draw_nonce)
         case _:
             assert_never(planned.settings)
 

@@ -13,6 +13,7 @@ from servicekit.settings.judge import (
     ConfidenceJudgeSettings,
     JudgeEntry,
     LlmJudgeSettings,
+    VerifierJudgeSettings,
 )
 from servicekit.settings.root import Settings
 
@@ -33,7 +34,7 @@ def planned_judges(settings: Settings, availability: Mapping[str, str]) -> tuple
 
 def _planned(judge: JudgeEntry, availability: Mapping[str, str]) -> PlannedJudge:
     match judge:
-        case ChecksJudgeSettings() | AgreementJudgeSettings() | ConfidenceJudgeSettings():
+        case ChecksJudgeSettings() | AgreementJudgeSettings() | ConfidenceJudgeSettings() | VerifierJudgeSettings():
             return PlannedJudge(settings=judge, model="", disabled_reason="")
         case LlmJudgeSettings():
             reason = availability[judge.model]
@@ -45,3 +46,8 @@ def _planned(judge: JudgeEntry, availability: Mapping[str, str]) -> PlannedJudge
 def calibration_folder(settings: Settings) -> Path:
     """Folder of the calibration artifact."""
     return Path(settings.artifacts.directory) / settings.judge.calibration
+
+
+def verifier_folder(settings: Settings, judge: VerifierJudgeSettings) -> Path:
+    """Folder of the artifact of ``judge``."""
+    return Path(settings.artifacts.directory) / judge.artifact

@@ -9,22 +9,23 @@ import pyarrow.parquet as pq
 
 LAYOUT = """A data directory holds Parquet files:
   questions.parquet   question_id, arena, dataset, domain, question, prompt, reference, split (train, dev)
-  responses.parquet   question_id, arena, model, correct, completion_tokens, reasoning_tokens_est"""
+  responses.parquet   question_id, arena, model, response, correct, completion_tokens, reasoning_tokens_est"""
 
 
 def read_questions(folder: Path) -> list[dict[str, Any]]:
     """All questions. Ends the program with the expected layout when the file is missing."""
     columns = ["question_id", "arena", "dataset", "domain", "subdomain", "question", "prompt", "reference", "split"]
-    return pq.read_table(_existing(folder / "questions.parquet"), columns=columns).to_pylist()
+    return pq.read_table(existing(folder / "questions.parquet"), columns=columns).to_pylist()
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Any]]:
     """Who answered which question rightly, with how many tokens: columns of equal length."""
     columns = ["question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"]
-    return pq.read_table(_existing(folder / "responses.parquet"), columns=columns).to_pydict()
+    return pq.read_table(existing(folder / "responses.parquet"), columns=columns).to_pydict()
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """``path``; ends the program with the expected layout when it is missing."""
     if not path.exists():
         raise SystemExit(f"{path} is missing.\n{LAYOUT}")
     return path

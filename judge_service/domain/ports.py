@@ -18,7 +18,7 @@ class Judge(Protocol):
 
     @property
     def kind(self) -> str:
-        """`checks`, `agreement`, `confidence` or `llm`."""
+        """`checks`, `agreement`, `confidence`, `verifier` or `llm`."""
         ...
 
     @property

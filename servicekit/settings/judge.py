@@ -36,6 +36,17 @@ class ConfidenceJudgeSettings(Section):
     """Name of the judge."""
 
 
+class VerifierJudgeSettings(Section):
+    """Reads the answer with trees learned from recorded answers of many models."""
+
+    kind: Literal["verifier"]
+    """`verifier`."""
+    name: Name = "verifier"
+    """Name of the judge."""
+    artifact: str = "verifier"
+    """Folder of the verifier below `artifacts.directory`."""
+
+
 class LlmJudgeSettings(Section):
     """Asks a language model about the answer."""
 
@@ -56,7 +67,7 @@ class LlmJudgeSettings(Section):
 
 
 JudgeEntry = Annotated[
-    ChecksJudgeSettings | AgreementJudgeSettings | ConfidenceJudgeSettings | LlmJudgeSettings,
+    ChecksJudgeSettings | AgreementJudgeSettings | ConfidenceJudgeSettings | VerifierJudgeSettings | LlmJudgeSettings,
     Field(discriminator="kind"),
 ]
 
