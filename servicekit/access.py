@@ -50,7 +50,7 @@ def check_caller(callers: frozenset[str], identity: Mapping[str, Sequence[bytes]
     """
     dns = {name.decode(errors="replace") for name in identity.get(_DNS_NAMES, ())}
     uris = {name.decode(errors="replace") for name in identity.get(_URI_NAMES, ())}
-    allowed_uris = {name for name in callers if "://" in name}
+    allowed_uris = {name for name in callers if ":" in name}
     if dns & (callers - allowed_uris) or uris & allowed_uris:
         return
     names = ", ".join(sorted(dns | uris)) or "none"

@@ -18,10 +18,10 @@ from emafusion_cli.health import service_ready
 from emafusion_cli.surroundings import Address
 from emafusion_client import Tls
 
-from servicekit.access import AccessRules
+from servicekit.access import AccessRules, check_caller
 from servicekit.channels import open_channel
 from servicekit.credentials import PeerCredentials
-from servicekit.errors import Reason, read_status
+from servicekit.errors import AccessRefused, Reason, read_status
 from servicekit.settings.load import ConfigurationError
 from servicekit.settings.serving import ClientTlsSettings, ServerTlsSettings
 from servicekit.telemetry import Telemetry
@@ -141,6 +141,28 @@ async def test_only_listed_names_may_call(scene: Scene) -> None:
                     outcomes[name] = f"{error.code().name} {read_status(error).reason}"
     denied = f"PERMISSION_DENIED {Reason.CALLER_NOT_ALLOWED}"
     assert outcomes == {"uri": "OK", "dns": "OK", "other": denied, "other uri": denied}
+
+
+@pytest.mark.parametrize(
+    ("identity", "allowed"),
+    [
+        ({"peer_dns": [b"cascade.test"]}, True),
+        ({"peer_uri": [b"urn:emafusion:cascade"]}, True),
+        ({"peer_dns": [b"judge.test", b"cascade.test"]}, True),
+        ({"peer_uri": [b"cascade.test"]}, False),
+        ({"peer_dns": [b"urn:emafusion:cascade"]}, False),
+        ({"x509_common_name": [b"cascade.test"], "peer_email": [b"cascade.test"]}, False),
+        ({"peer_dns": [b"cascade.test.evil"]}, False),
+        ({}, False),
+    ],
+)
+def test_a_name_counts_as_what_it_is(identity: dict[str, list[bytes]], allowed: bool) -> None:
+    callers = frozenset({"cascade.test", "urn:emafusion:cascade"})
+    if allowed:
+        check_caller(callers, identity)
+    else:
+        with pytest.raises(AccessRefused):
+            check_caller(callers, identity)
 
 
 async def test_health_is_asked_through_tls(scene: Scene) -> None:
