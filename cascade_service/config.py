@@ -9,6 +9,7 @@ from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.rules import CascadeRules
 from providers.pricing import to_price
@@ -24,6 +25,7 @@ class RequestDefaults:
     default_policy: str
     delivery: DeliveryMode
     ceilings: Ceilings
+    prefix: PrefixRules
 
 
 def request_defaults(settings: Settings) -> RequestDefaults:
@@ -31,7 +33,13 @@ def request_defaults(settings: Settings) -> RequestDefaults:
     cascade = settings.cascade
     return RequestDefaults(
         policies={
-            policy.name: ThresholdPolicy(name=policy.name, threshold=policy.threshold, disagreement_max=policy.disagreement_max)
+            policy.name: ThresholdPolicy(
+                name=policy.name,
+                threshold=policy.threshold,
+                disagreement_max=policy.disagreement_max,
+                prefix_threshold=policy.prefix_threshold,
+                prefix_hopeless_below=policy.prefix_hopeless_below,
+            )
             for policy in cascade.policies
         },
         default_policy=cascade.default_policy,
@@ -40,6 +48,12 @@ def request_defaults(settings: Settings) -> RequestDefaults:
             cost_max_nano_usd=cascade.ceilings.cost_max_nano_usd,
             attempts_max=cascade.ceilings.attempts_max,
             output_tokens_max=cascade.ceilings.output_tokens_max,
+        ),
+        prefix=PrefixRules(
+            hold_tokens=cascade.prefix.hold_tokens,
+            checkpoint_tokens=cascade.prefix.checkpoint_tokens,
+            judges=tuple(judge.name for judge in settings.judge.judges if judge.kind != "llm"),
+            judge_timeout_s=cascade.prefix.judge_timeout_ms / 1e3,
         ),
     )
 

@@ -16,7 +16,7 @@ from pydantic import JsonValue, ValidationError
 from providers.dialect import Ending, HttpCall, Wire, finite_logprob
 from providers.errors import MalformedResponse
 from providers.failures import error_from_payload
-from providers.port import ChatRequest, Chunk, FinishReason, ModelCard, TokenLogprob, Usage
+from providers.port import ChatRequest, Chunk, FinishReason, ModelCard, Role, TokenLogprob, Usage
 from servicekit.settings.secrets import Secret
 
 _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
@@ -115,6 +115,8 @@ class OpenAIDialect:
             "stream_options": {"include_usage": True},
             self._token_limit_field: min(request.max_output_tokens, self._card.max_output_tokens),
         }
+        if request.messages[-1].role is Role.ASSISTANT:  # only endpoints with `prefill` get one: continue that turn instead of a new one
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         headers = {} if self._api_key is None else {"authorization": f"Bearer {self._api_key.reveal()}"}
         return HttpCall(path="/chat/completions", headers=headers, body=body)
 

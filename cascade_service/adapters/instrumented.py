@@ -49,6 +49,9 @@ class CascadeMeters:
             semconv.METRIC_CASCADE_COST, unit="nUSD", description="Cost of answered requests, attempts and judges."
         )
         self.tokens = meter.create_counter(semconv.METRIC_CASCADE_TOKENS, unit="{token}", description="Tokens of answered requests.")
+        self.tokens_saved = meter.create_counter(
+            semconv.METRIC_CASCADE_TOKENS_SAVED, unit="{token}", description="Output tokens saved by breaking off hopeless attempts."
+        )
         self.first_delta = meter.create_histogram(
             semconv.METRIC_CASCADE_TIME_TO_FIRST_DELTA,
             unit="s",
@@ -186,6 +189,9 @@ class _Telling:
         self._span.set_attributes(attributes)
         outcome = {semconv.EMAFUSION_CASCADE_OUTCOME: completion.outcome.value}
         self._meters.requests.add(1, outcome | self._delivery)
+        for summary in completion.attempts:
+            if summary.aborted_early:
+                self._meters.tokens_saved.add(summary.tokens_saved, {semconv.EMAFUSION_CASCADE_MODEL: summary.model})
         self._meters.cost.add(completion.cost_nano_usd, outcome)
         self._meters.tokens.add(completion.usage.input_tokens, {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_INPUT})
         self._meters.tokens.add(completion.usage.output_tokens, {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_OUTPUT})

@@ -32,6 +32,7 @@ class ProviderModel:
                 output_nano_usd_per_mtok=card.price.output_nano_usd_per_mtok,
                 cached_input_nano_usd_per_mtok=card.price.cached_input_nano_usd_per_mtok,
             ),
+            prefill="prefill" in card.capabilities,
         )
         self._with_logprobs = "logprobs" in card.capabilities
 
@@ -49,7 +50,7 @@ class ProviderModel:
                     match event:
                         case port.Chunk(text=text, logprobs=logprobs):
                             tokens.add(logprobs)
-                            yield TextChunk(sendable(text))
+                            yield TextChunk(sendable(text), tokens.summary())
                         case port.Finished():
                             yield _end(event, tokens.summary())
         except provider_errors.ProviderError as error:

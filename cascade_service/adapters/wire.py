@@ -58,7 +58,9 @@ def judge_request_to_wire(question: JudgeQuestion) -> judge_service_pb2.JudgeReq
         candidates=[_candidate_to_wire(question.candidate)],
         peers=[_candidate_to_wire(peer) for peer in question.peers],
         output=_output_to_wire(question.output),
-        panel=judge_service_pb2.Panel(accept_threshold=question.accept_threshold, cost_max_nano_usd=question.cost_max_nano_usd),
+        panel=judge_service_pb2.Panel(
+            judges=question.judges, accept_threshold=question.accept_threshold, cost_max_nano_usd=question.cost_max_nano_usd
+        ),
     )
 
 

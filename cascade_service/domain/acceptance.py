@@ -13,12 +13,20 @@ from cascade_service.domain.verdict import Defect, Verdict
 class ThresholdPolicy:
     """Accepts at a calibrated confidence of ``threshold`` or more, unless the judges are further apart than allowed.
 
-    Both figures are 0.0 to 1.0; a ``disagreement_max`` of 1.0 never refuses.
+    All figures are 0.0 to 1.0; a ``disagreement_max`` of 1.0 never refuses. The beginning of an answer becomes final at a confidence of
+    ``prefix_threshold`` or more, by default ``threshold``, and is hopeless below ``prefix_hopeless_below``.
     """
 
     name: str
     threshold: float
     disagreement_max: float = 1.0
+    prefix_threshold: float | None = None
+    prefix_hopeless_below: float = 0.0
+
+    @property
+    def commits_prefix_at(self) -> float:
+        """Confidence at which the beginning of an answer becomes final."""
+        return self.threshold if self.prefix_threshold is None else self.prefix_threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from cascade_service.domain.acceptance import Escalate
 from cascade_service.domain.ceilings import Spent
 from cascade_service.domain.chat import FinishReason, LogprobSummary, Usage
 from cascade_service.domain.errors import FailureClass, ModelFailed
@@ -22,6 +23,9 @@ class Attempt:
 
     ``input_tokens_bound``, ``max_output_tokens`` and ``price`` bound what it can cost. ``charged`` is what the ceilings count:
     the actual cost of a finished attempt, the bound of a broken one that may be billed all the same.
+
+    ``start`` is final text of earlier attempts that this one continues, the last of them ``continues``. ``given_up`` is set when the
+    attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning.
     """
 
     number: int
@@ -31,6 +35,9 @@ class Attempt:
     input_tokens_bound: int
     max_output_tokens: int
     price: Price
+    predicted_output_tokens: int = 0
+    start: str = ""
+    continues: int | None = None
     first_chunk_at_s: float | None = None
     ended_at_s: float | None = None
     finish_reason: FinishReason = FinishReason.UNSPECIFIED
@@ -41,23 +48,38 @@ class Attempt:
     failure: ModelFailed | None = None
     verdict: Verdict | None = None
     reason: EscalationReason | None = None
+    given_up: Escalate | None = None
+    prefix_cost_nano_usd: int = 0
     _pieces: list[str] = field(default_factory=list[str])
     _chars: int = 0
+    _bytes: int = 0
 
     @property
     def text(self) -> str:
-        """What the model wrote, whole or broken off."""
-        return "".join(self._pieces)
+        """What the model wrote, whole or broken off, after the text that it continues."""
+        return self.start + "".join(self._pieces)
 
     @property
     def chars(self) -> int:
         """Length of the text in characters."""
-        return self._chars
+        return len(self.start) + self._chars
+
+    @property
+    def written_tokens(self) -> int:
+        """Tokens that the model wrote so far: counted where it tells log-probabilities, else four bytes of UTF-8 to a token."""
+        return self.logprobs.tokens if self.logprobs is not None else -(-self._bytes // 4)
+
+    @property
+    def worst_case(self) -> Spent:
+        """The most that the attempt can use up, itself not counted."""
+        cost = self.price.bound_nano_usd(input_tokens=self.input_tokens_bound, output_tokens=self.max_output_tokens)
+        return Spent(cost_nano_usd=cost, output_tokens=self.max_output_tokens)
 
     @property
     def has_answer(self) -> bool:
         """True when there is an answer to give: a whole one that is more than white space. Half an answer is none."""
-        return self.failure is None and self.ended_at_s is not None and any(piece.strip() for piece in self._pieces)
+        whole = self.failure is None and self.given_up is None and self.ended_at_s is not None
+        return whole and (bool(self.start) or any(piece.strip() for piece in self._pieces))
 
     @property
     def confidence(self) -> float | None:
@@ -66,8 +88,10 @@ class Attempt:
 
     @property
     def judge_cost_nano_usd(self) -> int:
-        """Cost of judging it in nano-USD."""
-        return 0 if self.verdict is None else self.verdict.cost_nano_usd
+        """Cost of judging it in nano-USD, its beginnings included."""
+        if self.verdict is None or self.given_up is not None:
+            return self.prefix_cost_nano_usd
+        return self.prefix_cost_nano_usd + self.verdict.cost_nano_usd
 
     @property
     def error(self) -> str:
@@ -79,14 +103,16 @@ class Attempt:
         """Why the attempt is no answer, as a class: its failure, or an empty answer."""
         return self.error or "empty_answer"
 
-    def add(self, text: str, *, at_s: float) -> None:
-        """Takes in a piece of text."""
+    def add(self, text: str, *, at_s: float, logprobs: LogprobSummary | None = None) -> None:
+        """Takes in a piece of text; ``logprobs`` sums up all tokens so far."""
+        self.logprobs = logprobs or self.logprobs
         if not text:
             return
         if self.first_chunk_at_s is None:
             self.first_chunk_at_s = at_s
         self._pieces.append(text)
         self._chars += len(text)
+        self._bytes += len(text.encode())
 
     def finish(self, end: AnswerEnd, *, at_s: float) -> None:
         """Ends the attempt with a whole answer."""
@@ -104,12 +130,26 @@ class Attempt:
         self.failure, self.ended_at_s = failure, at_s
         if not self._pieces and failure.failure_class not in _BILLED_WITHOUT_TEXT:
             return
-        read, bound = max(1, self.input_tokens_bound // 4), self.price.bound_nano_usd
-        written = min(self.max_output_tokens, sum(len(piece.encode()) for piece in self._pieces) // 4)
+        self._bill_estimate()
+
+    def give_up(self, why: Escalate, verdict: Verdict, *, at_s: float) -> None:
+        """Ends the attempt because its beginning is hopeless; billed like a broken one."""
+        self.given_up, self.verdict, self.ended_at_s = why, verdict, at_s
+        self._bill_estimate()
+
+    @property
+    def tokens_saved(self) -> int:
+        """Output tokens that giving up saved: those predicted, or else those allowed, less those written."""
+        if self.given_up is None:
+            return 0
+        expected = min(self.predicted_output_tokens or self.max_output_tokens, self.max_output_tokens)
+        return max(0, expected - self.written_tokens)
+
+    def _bill_estimate(self) -> None:
+        read, written = max(1, self.input_tokens_bound // 4), min(self.max_output_tokens, self._bytes // 4)
         self.usage = Usage(input_tokens=read, output_tokens=written, estimated=True)
         self.cost_nano_usd = self.price.estimate_nano_usd(input_tokens=read, output_tokens=written)
-        worst = bound(input_tokens=self.input_tokens_bound, output_tokens=self.max_output_tokens)
-        self.charged = Spent(cost_nano_usd=worst, output_tokens=self.max_output_tokens)
+        self.charged = self.worst_case
 
     def summary(self, *, chosen: bool) -> AttemptSummary:
         """The attempt, summed up."""
@@ -128,22 +168,29 @@ class Attempt:
             time_to_first_chunk_s=None if first is None else first - self.started_at_s,
             duration_s=0.0 if ended is None else ended - self.started_at_s,
             error=self.error,
+            aborted_early=self.given_up is not None,
+            tokens_saved=self.tokens_saved,
+            continues_attempt=self.continues,
         )
 
 
-def best_seen(attempts: Iterable[Attempt]) -> Attempt | None:
-    """The answer with the highest confidence, the stronger model's on a tie; without any verdict the strongest model's answer."""
-    answers = [attempt for attempt in attempts if attempt.has_answer]
+def best_seen(attempts: Iterable[Attempt], *, committed: str = "") -> Attempt | None:
+    """The answer with the highest confidence, the stronger model's on a tie; without any verdict the strongest model's answer.
+
+    Where text is already final, only answers that begin with it count.
+    """
+    answers = [attempt for attempt in attempts if attempt.has_answer and attempt.text.startswith(committed)]
     judged = [attempt for attempt in answers if attempt.verdict is not None]
     if judged:
         return max(judged, key=lambda attempt: (attempt.confidence or 0.0, attempt.number))
     return answers[-1] if answers else None
 
 
-def spent(attempts: Sequence[Attempt]) -> Spent:
-    """What the ceilings count for ``attempts``, the judging included."""
+def spent(attempts: Sequence[Attempt], *, running: Spent | None = None) -> Spent:
+    """What the ceilings count for ``attempts``, the judging included; ``running`` adds what the last one may still need."""
+    running = running or Spent()
     return Spent(
-        cost_nano_usd=sum(attempt.charged.cost_nano_usd + attempt.judge_cost_nano_usd for attempt in attempts),
+        cost_nano_usd=running.cost_nano_usd + sum(attempt.charged.cost_nano_usd + attempt.judge_cost_nano_usd for attempt in attempts),
         attempts=len(attempts),
-        output_tokens=sum(attempt.charged.output_tokens for attempt in attempts),
+        output_tokens=running.output_tokens + sum(attempt.charged.output_tokens for attempt in attempts),
     )

@@ -22,13 +22,17 @@ def build_completion(
     outcome: Outcome,
     ceiling: Ceiling | None,
     total_s: float,
+    final_part: str | None = None,
 ) -> Completion:
-    """The completion of a request whose answer is that of ``chosen``; ``total_s`` is the whole time in seconds."""
+    """The completion of a request whose answer is that of ``chosen``; ``total_s`` is the whole time in seconds.
+
+    ``final_part`` is set when ``chosen`` has no whole answer, but this much of it was already final.
+    """
     summaries = tuple(attempt.summary(chosen=attempt is chosen) for attempt in attempts)
     judging_s = sum(attempt.verdict.inference_s for attempt in attempts if attempt.verdict is not None)
     return Completion(
         decision_id=request.decision_id,
-        text=chosen.text,
+        text=chosen.text if final_part is None else final_part,
         model=chosen.model,
         attempt=chosen.number,
         outcome=outcome,
@@ -41,6 +45,7 @@ def build_completion(
         timing=Timing(queue_s=request.queue_s, inference_s=sum(summary.duration_s for summary in summaries) + judging_s, total_s=total_s),
         trace_id=request.trace_id,
         policy_hash=policy_hash(request, plan=plan, attempts=attempts),
+        incomplete=final_part is not None,
     )
 
 

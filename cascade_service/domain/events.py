@@ -3,7 +3,7 @@
 The grammar is that of ``emafusion/cascade/v1/event.proto``::
 
     stream  = Routed {attempt} [Delta {Delta}] [Committed] Completed
-    attempt = AttemptStarted {Delta} [Judged] (Committed | [Retracted] [Escalated])
+    attempt = AttemptStarted {Delta | Committed} [Judged] (Committed | [Retracted] [Escalated])
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class DeliveryMode(Enum):
 
     BUFFERED = "buffered"
     SPECULATIVE = "speculative"
+    PREFIX_COMMIT = "prefix_commit"
 
 
 class EscalationReason(Enum):
@@ -85,7 +86,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The panel has judged an attempt."""
+    """The panel has judged an attempt: its whole answer, or the beginning that made it hopeless."""
 
     attempt: int
     verdict: Verdict
@@ -122,7 +123,11 @@ class Escalated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSummary:
-    """One attempt, summed up. Costs in nano-USD, durations in seconds; ``error`` is a class such as ``rate_limited``."""
+    """One attempt, summed up. Costs in nano-USD, durations in seconds; ``error`` is a class such as ``rate_limited``.
+
+    ``tokens_saved`` is what breaking off an attempt with a hopeless beginning saved, an estimate. ``continues_attempt`` is the attempt
+    whose final text this one continues.
+    """
 
     attempt: int
     tier: int
@@ -137,6 +142,9 @@ class AttemptSummary:
     time_to_first_chunk_s: float | None
     duration_s: float
     error: str
+    aborted_early: bool = False
+    tokens_saved: int = 0
+    continues_attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +158,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about."""
+    """The answer and how it came about. ``incomplete`` when only a part could be had and was already final."""
 
     decision_id: str
     text: str
@@ -166,6 +174,7 @@ class Completion:
     timing: Timing
     trace_id: str
     policy_hash: str
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,12 @@ from cascade_service.domain.pricing import Price
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What is known of a model without asking it."""
+    """What is known of a model without asking it. With ``prefill`` it continues a conversation that ends with a turn of the assistant."""
 
     name: str
     max_output_tokens: int
     price: Price = field(default_factory=Price)
+    prefill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +34,10 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """A piece of the answer; may be empty."""
+    """A piece of the answer; may be empty. ``logprobs`` sums up all tokens so far, where the provider tells."""
 
     text: str
+    logprobs: LogprobSummary | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A finished answer as the panel gets to see it. ``id`` is unique among the answers of a request."""
+    """An answer, or the beginning of one, as the panel gets to see it. ``id`` is unique among the answers of a request."""
 
     id: str
     text: str
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeQuestion:
-    """What the panel is asked. ``cost_max_nano_usd`` is what judging this answer may cost, 0 or more."""
+    """What the panel is asked. ``cost_max_nano_usd`` is what judging this answer may cost, 0 or more. Empty ``judges`` asks all."""
 
     messages: tuple[Message, ...]
     candidate: Answer
@@ -56,6 +56,7 @@ class JudgeQuestion:
     output: OutputContract
     accept_threshold: float
     cost_max_nano_usd: int
+    judges: tuple[str, ...] = ()
 
 
 class Judge(Protocol):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, decide
 from cascade_service.domain.attempt import Attempt, best_seen, spent
-from cascade_service.domain.ceilings import Granted, Needs, Refused, check
-from cascade_service.domain.chat import input_tokens_bound
+from cascade_service.domain.ceilings import Granted, Refused, Spent, check
+from cascade_service.domain.chat import OutputKind
 from cascade_service.domain.completion import build_completion
 from cascade_service.domain.delivery import Delivery
 from cascade_service.domain.errors import (
@@ -28,19 +30,25 @@ from cascade_service.domain.events import (
     CascadeEvent,
     Ceiling,
     Completed,
+    DeliveryMode,
     Escalated,
     EscalationReason,
     Judged,
     Outcome,
     Routed,
 )
-from cascade_service.domain.model import AnswerEnd, Model, ModelCall, TextChunk
+from cascade_service.domain.model import AnswerEnd, Model, ModelEvent, TextChunk
 from cascade_service.domain.plan import Plan
-from cascade_service.domain.ports import Answer, JudgeQuestion
+from cascade_service.domain.ports import JudgeQuestion
+from cascade_service.domain.prefix import Hopeful, decide_prefix
+from cascade_service.domain.questions import call_of, needs_of, prefix_question, whole_question
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.routing import make_plan
 from cascade_service.domain.rules import CascadeParts
 from cascade_service.domain.verdict import Verdict
+from cascade_service.domain.watching import PrefixJudged, StreamPart, WatchedStream, read_part
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +78,10 @@ class Run:
         self._parts = parts
         self._started_at_s = parts.clock.monotonic_s()
         self._delivery = Delivery(request.delivery)
-        self._input_tokens_bound = input_tokens_bound(request.messages)
         self._plan = Plan(models=())
         self._ahead: deque[tuple[int, Model]] = deque()
         self._failures: dict[str, str] = {}
+        self._promised: _Step | None = None
 
     async def events(self) -> AsyncGenerator[CascadeEvent, None]:
         """The events of the request. Raises ``CascadeError``."""
@@ -132,33 +140,41 @@ class Run:
                 raise AllAttemptsFailed(self._failures)
 
     def _next_step(self) -> _Step | Refused | None:
-        if not self._ahead:
-            return None
-        tier, model = self._ahead[0]
-        card = model.card
-        needs = Needs(
-            input_tokens=self._input_tokens_bound,
-            output_tokens=min(card.max_output_tokens, self._request.params.max_output_tokens or card.max_output_tokens),
-            price=card.price,
-        )
-        times = self._parts.rules.times
-        time_left_s = self._request.deadline_at_s - self._now_s()
-        grant = check(self._request.ceilings, times, spent=spent(self.attempts), needs=needs, time_left_s=time_left_s)
-        if isinstance(grant, Refused):
-            return grant
-        self._ahead.popleft()
-        return _Step(tier, model, grant)
+        step, self._promised = self._promised or self._peek(), None
+        if isinstance(step, _Step):
+            while self._ahead.popleft()[0] != step.tier:
+                pass  # models that can't continue the text that is final
+        return step
+
+    def _peek(self, *, running: Spent | None = None) -> _Step | Refused | None:
+        """The next attempt. ``running`` is the worst case of an attempt that is not charged yet."""
+        start, request = self._delivery.committed, self._request
+        for tier, model in self._ahead:
+            if start and not model.card.prefill:
+                continue
+            grant = check(
+                request.ceilings,
+                self._parts.rules.times,
+                spent=spent(self.attempts, running=running),
+                needs=needs_of(model.card, request, start=start),
+                time_left_s=request.deadline_at_s - self._now_s(),
+            )
+            return grant if isinstance(grant, Refused) else _Step(tier, model, grant)
+        return None
 
     def _open(self, step: _Step) -> Attempt:
-        card = step.model.card
+        card, start = step.model.card, self._delivery.committed
         attempt = Attempt(
             number=len(self.attempts),
             tier=step.tier,
             model=card.name,
             started_at_s=self._now_s(),
-            input_tokens_bound=self._input_tokens_bound,
+            input_tokens_bound=needs_of(card, self._request, start=start).input_tokens,
             max_output_tokens=step.grant.max_output_tokens,
             price=card.price,
+            predicted_output_tokens=self._plan.models[step.tier].predicted_output_tokens,
+            start=start,
+            continues=self._delivery.committed_by,
         )
         self.attempts.append(attempt)
         return attempt
@@ -166,35 +182,52 @@ class Run:
     async def _write(self, attempt: Attempt, step: _Step) -> AsyncGenerator[CascadeEvent, None]:
         """Lets the model write; its failure is kept in ``attempt`` and not raised."""
         yield AttemptStarted(attempt=attempt.number, tier=attempt.tier, model=attempt.model)
-        call = ModelCall(
-            messages=self._request.messages,
-            params=self._request.params,
-            max_output_tokens=step.grant.max_output_tokens,
-            timeout_s=step.grant.timeout_s,
-            tier=attempt.tier,
-            attempt=attempt.number,
-        )
+        stream = step.model.stream(call_of(attempt, self._request, timeout_s=step.grant.timeout_s))
         ends_at_s = self._now_s() + step.grant.timeout_s
-        async with aclosing(step.model.stream(call)) as stream:
+        if self._request.delivery is DeliveryMode.PREFIX_COMMIT and self._request.prefix.judges:
+            async with aclosing(self._write_watched(attempt, stream, ends_at_s=ends_at_s)) as written:
+                async for event in written:
+                    yield event
+            return
+        async with aclosing(stream):
             while attempt.ended_at_s is None:
-                text = await self._read(attempt, stream, timeout_s=ends_at_s - self._now_s())
-                for event in self._delivery.write(attempt.number, text):
+                part = await self._in_time(read_part(stream), ends_at_s=ends_at_s)
+                for event in self._take(attempt, part):
                     yield event
 
-    async def _read(self, attempt: Attempt, stream: AsyncGenerator[TextChunk | AnswerEnd, None], *, timeout_s: float) -> str:
-        """The next piece of text; empty when the attempt has ended."""
+    async def _write_watched(
+        self, attempt: Attempt, stream: AsyncGenerator[ModelEvent, None], *, ends_at_s: float
+    ) -> AsyncGenerator[CascadeEvent, None]:
+        """Lets the model write while its beginnings are judged; what passes becomes final, what is hopeless ends the attempt."""
+        rules, watched = self._request.prefix, WatchedStream(stream)
+        judge_at_tokens = rules.hold_tokens
         try:
-            async with asyncio.timeout(max(timeout_s, 0.0)):
-                part = await anext(stream, None)
+            while attempt.ended_at_s is None:
+                part = await self._in_time(watched.next(), ends_at_s=ends_at_s)
+                events = self._heed(attempt, part) if isinstance(part, PrefixJudged) else self._take(attempt, part)
+                for event in events:
+                    yield event
+                if attempt.ended_at_s is None and not watched.judging and attempt.written_tokens >= judge_at_tokens:
+                    judge_at_tokens = attempt.written_tokens + rules.checkpoint_tokens
+                    question = prefix_question(attempt, self._request)
+                    watched.judge(attempt.chars, partial(self._ask_judge, question, timeout_max_s=rules.judge_timeout_s))
+        finally:
+            await watched.aclose()
+
+    async def _in_time(self, part: Awaitable[_Read], *, ends_at_s: float) -> _Read | ModelFailed:
+        try:
+            async with asyncio.timeout(max(ends_at_s - self._now_s(), 0.0)):
+                return await part
         except TimeoutError:
-            part = ModelFailed("the attempt took too long", kind="timeout", failure_class=FailureClass.TIMEOUT)
-        except ModelFailed as failed:
-            part = failed
+            return ModelFailed("the attempt took too long", kind="timeout", failure_class=FailureClass.TIMEOUT)
+
+    def _take(self, attempt: Attempt, part: StreamPart) -> Sequence[CascadeEvent]:
+        """Takes in what the model did."""
         chars_max = self._parts.rules.answer_chars_max
         match part:
-            case TextChunk(text) if attempt.chars + len(text) <= chars_max:
-                attempt.add(text, at_s=self._now_s())
-                return text
+            case TextChunk(text, logprobs) if attempt.chars + len(text) <= chars_max:
+                attempt.add(text, at_s=self._now_s(), logprobs=logprobs)
+                return self._delivery.write(attempt.number, text)
             case TextChunk():
                 attempt.fail(ModelFailed(f"longer than {chars_max} characters", kind="answer_too_long"), at_s=self._now_s())
             case AnswerEnd():
@@ -203,15 +236,32 @@ class Run:
                 attempt.fail(part, at_s=self._now_s())
             case None:
                 attempt.fail(ModelFailed("the answer has no end", kind="malformed_response"), at_s=self._now_s())
-        return ""
+        return ()
+
+    def _heed(self, attempt: Attempt, judged: PrefixJudged) -> Sequence[CascadeEvent]:
+        """Does what follows from the verdict on a beginning."""
+        if judged.verdict is None:
+            return ()
+        decision = decide_prefix(self._request.policy, judged.verdict)
+        attempt.prefix_cost_nano_usd += judged.verdict.cost_nano_usd
+        if isinstance(decision, Escalate) and isinstance(step := self._peek(running=attempt.worst_case), _Step):
+            self._promised = step
+            attempt.give_up(decision, judged.verdict, at_s=self._now_s())
+            return ()
+        if decision is Hopeful.PASSES and self._request.output.kind is OutputKind.UNSPECIFIED:
+            return self._delivery.commit_beginning(attempt.number, attempt.text, chars=judged.chars)
+        return ()
 
     async def _judge(self, attempt: Attempt) -> AcceptanceDecision:
         if (failure := attempt.failure) is not None:
             timed_out = failure.failure_class is FailureClass.TIMEOUT
             return Escalate(EscalationReason.TIMEOUT if timed_out else EscalationReason.PROVIDER_ERROR, f"{failure.kind}: {failure}")
+        if attempt.given_up is not None:
+            return attempt.given_up
         unjudged = ""
         try:
-            attempt.verdict = await self._ask_judge(attempt)
+            question = whole_question(attempt, self.attempts, self._request)
+            attempt.verdict = await self._ask_judge(question, timeout_max_s=self._parts.rules.judge_timeout_s)
         except JudgeUnavailable as error:
             unjudged = str(error)
         return decide(
@@ -231,25 +281,17 @@ class Run:
         for attempt in self.attempts[:last]:
             if attempt.has_answer and attempt.verdict is not None:
                 try:
-                    again = await self._ask_judge(attempt)
+                    question = whole_question(attempt, self.attempts, self._request)
+                    again = await self._ask_judge(question, timeout_max_s=self._parts.rules.judge_timeout_s)
                 except JudgeUnavailable:
                     return
                 attempt.verdict = replace(again, cost_nano_usd=attempt.verdict.cost_nano_usd + again.cost_nano_usd)
 
-    async def _ask_judge(self, attempt: Attempt) -> Verdict:
-        request, rules = self._request, self._parts.rules
-        timeout_s = min(rules.judge_timeout_s, request.deadline_at_s - self._now_s() - rules.times.margin_s)
-        if timeout_s <= 0:
+    async def _ask_judge(self, question: JudgeQuestion, *, timeout_max_s: float) -> Verdict:
+        time_left_s = self._request.deadline_at_s - self._now_s() - self._parts.rules.times.margin_s
+        if time_left_s <= 0:
             raise JudgeUnavailable("the deadline leaves no time for the judges")
-        question = JudgeQuestion(
-            messages=request.messages,
-            candidate=_answer(attempt),
-            peers=tuple(_answer(other) for other in self.attempts if other is not attempt and other.has_answer),
-            output=request.output,
-            accept_threshold=request.policy.threshold,
-            cost_max_nano_usd=max(0, request.ceilings.cost_max_nano_usd - spent(self.attempts).cost_nano_usd),
-        )
-        return await self._parts.judge.judge(question, timeout_s=timeout_s)
+        return await self._parts.judge.judge(question, timeout_s=min(timeout_max_s, time_left_s))
 
     def _after(self, attempt: Attempt, decision: AcceptanceDecision) -> _Step | _Stop:
         if isinstance(decision, Accept):
@@ -282,21 +324,24 @@ class Run:
     def _end(self, attempt: Attempt, decision: AcceptanceDecision, stop: _Stop) -> Iterator[CascadeEvent]:
         """Gives the accepted answer, or else the best one seen; raises when there is none."""
         accepted = isinstance(decision, Accept)
-        chosen = attempt if accepted else best_seen(self.attempts)
+        final = self._delivery.committed
+        chosen = attempt if accepted else best_seen(self.attempts, committed=final)
         if chosen is not attempt or stop.unanswerable:
             yield from self._delivery.withdraw(attempt.number)
-        if chosen is None or stop.unanswerable:
+        if stop.unanswerable or (chosen is None and not final):
             raise stop.error or self._all_failed()
-        yield from self._delivery.commit(chosen.number, chosen.text)
-        outcome = Outcome.ACCEPTED if accepted else Outcome.UNJUDGED if chosen.verdict is None else Outcome.BEST_SEEN
+        if chosen is not None:
+            yield from self._delivery.commit(chosen.number, chosen.text)
+        outcome = Outcome.ACCEPTED if accepted else Outcome.UNJUDGED if chosen and chosen.verdict is None else Outcome.BEST_SEEN
         completion = build_completion(
             self._request,
             plan=self._plan,
             attempts=self.attempts,
-            chosen=chosen,
+            chosen=chosen or self.attempts[self._delivery.committed_by or 0],
             outcome=outcome,
             ceiling=stop.ceiling,
             total_s=self._now_s() - self._started_at_s,
+            final_part=final if chosen is None else None,
         )
         yield Completed(completion=completion)
 
@@ -310,13 +355,3 @@ class Run:
 
     def _now_s(self) -> float:
         return self._parts.clock.monotonic_s()
-
-
-def _answer(attempt: Attempt) -> Answer:
-    return Answer(
-        id=f"attempt-{attempt.number}",
-        text=attempt.text,
-        model=attempt.model,
-        finish_reason=attempt.finish_reason,
-        logprobs=attempt.logprobs,
-    )

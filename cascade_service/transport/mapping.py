@@ -65,6 +65,7 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         timing=_timing_to_wire(completion.timing),
         trace_id=completion.trace_id,
         policy_hash=completion.policy_hash,
+        incomplete=completion.incomplete,
     )
 
 
@@ -85,6 +86,9 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         time_to_first_chunk=None if first is None else duration_to_wire(first),
         duration=duration_to_wire(summary.duration_s),
         error=summary.error,
+        aborted_early=summary.aborted_early,
+        tokens_saved=summary.tokens_saved,
+        continues_attempt=summary.continues_attempt,
     )
 
 

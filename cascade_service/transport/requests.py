@@ -15,6 +15,7 @@ from cascade_service.domain.ceilings import Ceilings
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract, OutputKind, Role
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
+from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.request import CascadeRequest
 
 
@@ -34,7 +35,14 @@ class RequestReader:
         self._defaults = defaults
         self._new_id = new_id
 
-    def read(self, request: cascade_service_pb2.CompleteRequest, circumstances: Circumstances, *, delivery: DeliveryMode) -> CascadeRequest:
+    def read(
+        self,
+        request: cascade_service_pb2.CompleteRequest,
+        circumstances: Circumstances,
+        *,
+        delivery: DeliveryMode,
+        prefix: cascade_service_pb2.PrefixCommit | None = None,
+    ) -> CascadeRequest:
         """The request in the domain's terms, under a new decision id."""
         return CascadeRequest(
             decision_id=self._new_id(),
@@ -47,6 +55,7 @@ class RequestReader:
             delivery=delivery,
             fixed_plan=tuple(request.fixed_plan),
             deadline_at_s=circumstances.deadline_at_s,
+            prefix=self._prefix(prefix),
             queue_s=circumstances.queue_s,
             trace_id=circumstances.trace_id,
         )
@@ -62,6 +71,16 @@ class RequestReader:
             cost_nano_usd=ceilings.cost_max_nano_usd if ceilings.HasField("cost_max_nano_usd") else None,
             attempts=ceilings.attempts_max if ceilings.HasField("attempts_max") else None,
             output_tokens=ceilings.output_tokens_max if ceilings.HasField("output_tokens_max") else None,
+        )
+
+    def _prefix(self, asked: cascade_service_pb2.PrefixCommit | None) -> PrefixRules:
+        rules = self._defaults.prefix
+        if asked is None:
+            return rules
+        return replace(
+            rules,
+            hold_tokens=asked.hold_tokens if asked.HasField("hold_tokens") else rules.hold_tokens,
+            checkpoint_tokens=asked.checkpoint_tokens if asked.HasField("checkpoint_tokens") else rules.checkpoint_tokens,
         )
 
     def _policy(self, request: cascade_service_pb2.CompleteRequest) -> ThresholdPolicy:

@@ -70,7 +70,7 @@ class CascadeServicer(cascade_service_pb2_grpc.CascadeServiceServicer):
         """
         self._parts.rules.check_stream_complete(request)
         delivery = self._parts.reader.delivery(request.delivery)
-        question = self._parts.reader.read(request.request, self._circumstances(context), delivery=delivery)
+        question = self._parts.reader.read(request.request, self._circumstances(context), delivery=delivery, prefix=request.prefix)
         try:
             async with aclosing(self._parts.cascade.answer(question)) as events:
                 async for event in events:

@@ -23,6 +23,7 @@ _PLAN_MAX = 16
 _NAMES_MAX = 256
 _CAPABILITIES_MAX = 16
 _OUTPUT_TOKENS_MAX = 1_048_576
+_PREFIX_TOKENS_MAX = 65_536
 _ID_CHARS_MAX = 64
 _SOURCE_CHARS_MAX = 128
 
@@ -61,6 +62,7 @@ class RequestRules:
         check_all(
             lambda: self.check_complete(request.request, prefix="request."),
             lambda: _check_enum("delivery", request.delivery, event_pb2.DeliveryMode),
+            lambda: _check_prefix("prefix", request.prefix),
         )
 
     def _check_policy(self, prefix: str, request: cascade_service_pb2.CompleteRequest) -> None:
@@ -128,6 +130,19 @@ def _check_ceilings(field: str, ceilings: cascade_service_pb2.Ceilings) -> None:
         *_when(
             ceilings.HasField("output_tokens_max"),
             lambda: check_number(f"{field}.output_tokens_max", ceilings.output_tokens_max, low=1, high=_OUTPUT_TOKENS_MAX),
+        ),
+    )
+
+
+def _check_prefix(field: str, prefix: cascade_service_pb2.PrefixCommit) -> None:
+    check_all(
+        *_when(
+            prefix.HasField("hold_tokens"),
+            lambda: check_number(f"{field}.hold_tokens", prefix.hold_tokens, low=1, high=_PREFIX_TOKENS_MAX),
+        ),
+        *_when(
+            prefix.HasField("checkpoint_tokens"),
+            lambda: check_number(f"{field}.checkpoint_tokens", prefix.checkpoint_tokens, low=1, high=_PREFIX_TOKENS_MAX),
         ),
     )
 

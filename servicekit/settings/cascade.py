@@ -20,6 +20,11 @@ class PolicySettings(Section):
     """Least confidence of an accepted answer."""
     disagreement_max: Probability = 1.0
     """Greatest disagreement of the judges on an accepted answer; 1.0 never refuses."""
+    prefix_threshold: Probability | None = None
+    """Least confidence at which the beginning of an answer becomes final, with `prefix_commit`. Default: the threshold of the request."""
+    prefix_hopeless_below: Probability = 0.0
+    """Confidence below which the beginning of an answer is hopeless: its attempt is broken off if another can follow. Refusals and
+    endless repetition are hopeless at any confidence; 0.0 leaves it at those."""
 
 
 class CeilingSettings(Section):
@@ -31,6 +36,17 @@ class CeilingSettings(Section):
     """Most attempts."""
     output_tokens_max: int = Field(default=16_384, ge=1, le=1_048_576)
     """Most output tokens over all attempts."""
+
+
+class PrefixSettings(Section):
+    """When beginnings of answers are judged, with `prefix_commit`. Only the judges that ask no model judge them."""
+
+    hold_tokens: int = Field(default=48, ge=1, le=65_536)
+    """Tokens that are held back and judged before the first text is shown."""
+    checkpoint_tokens: int = Field(default=64, ge=1, le=65_536)
+    """Tokens from one checkpoint to the next."""
+    judge_timeout_ms: PositiveMs = 2_000
+    """Longest wait for the judges on one beginning. The model writes on meanwhile; a beginning without a verdict does not pass."""
 
 
 class StoreSettings(Section):
@@ -58,8 +74,10 @@ class CascadeSettings(Section):
     """Acceptance policies."""
     default_policy: Name = "balanced"
     """Policy of a request that names none."""
-    default_delivery: Literal["buffered", "speculative"] = "buffered"
+    default_delivery: Literal["buffered", "speculative", "prefix_commit"] = "buffered"
     """Delivery mode of a request that names none."""
+    prefix: PrefixSettings = PrefixSettings()
+    """When beginnings of answers are judged, with `prefix_commit`."""
     ceilings: CeilingSettings = CeilingSettings()
     """Defaults of the ceilings, and their upper bounds."""
     attempt_timeout_ms: PositiveMs = 120_000

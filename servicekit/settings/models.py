@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from servicekit.settings.base import Name, PositiveMs, SecretRef, Section
 
 ProviderKind = Literal["openai_compatible", "anthropic", "gemini", "recorded"]
-Capability = Literal["logprobs", "json_schema", "seed"]
+Capability = Literal["logprobs", "json_schema", "seed", "prefill"]
 
 
 class PriceSettings(Section):
@@ -101,7 +101,8 @@ class ModelSettings(Section):
     max_output_tokens: int = Field(default=1_024, ge=1, le=65_536)
     """Default and upper bound of the tokens of one answer."""
     capabilities: frozenset[Capability] = frozenset()
-    """What the endpoint can do beyond plain chat."""
+    """What the endpoint can do beyond plain chat. `prefill`: it continues a conversation whose last turn is the assistant's and answers
+    with the continuation alone, as Anthropic's models up to 4.5 and vLLM (`continue_final_message`) do."""
     extra_body: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further fields for the body of each request to an `openai_compatible` endpoint."""
     recording: str | None = None
@@ -123,6 +124,8 @@ class ModelSettings(Section):
             raise ValueError("`endpoint` is required with provider `openai_compatible`")
         if (self.provider == "recorded") != (self.recording is not None):
             raise ValueError("`recording` is required with provider `recorded` and allowed with no other")
+        if self.provider == "recorded" and "prefill" in self.capabilities:
+            raise ValueError("`prefill` is impossible with provider `recorded`, which replays whole answers")
         if self.local is not None and self.provider != "openai_compatible":
             raise ValueError("`local` is allowed with provider `openai_compatible` only")
         return self

@@ -13,21 +13,23 @@ import pytest
 from blockbuster import BlockBuster
 from emafusion_client import EmafusionClient, EmafusionError, Question
 from emafusion_client import events as wire
-from emafusion_client.requests import Ceilings
+from emafusion_client.requests import Ceilings, PrefixCommit
 from emafusion_client.vocabulary import Delivery
 
 from cascade_service.domain.chat import FinishReason
 from cascade_service.domain.errors import CascadeError, ModelFailed
-from cascade_service.domain.events import Completed, DeliveryMode, Escalated
+from cascade_service.domain.events import Committed, Completed, DeliveryMode, Escalated
 from cascade_service.domain.model import TextChunk
+from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.verdict import Defect, Verdict
-from tests.support.cascade import ScriptedJudge, ScriptedLlm, Stage, Step, answer, ask, collect_until_error, verdict
-from tests.support.contract_cases import CASES, MODELS, REFUSAL, Case, Expected, Fate, Turn
+from tests.support.cascade import Await, Hang, ScriptedJudge, ScriptedLlm, Stage, Step, answer, ask, collect_until_error, verdict
+from tests.support.contract_cases import CASES, CONTINUES, HOLD_TOKENS, MODELS, REFUSAL, Case, Expected, Fate, Turn
 from tests.support.suite import SuiteAddresses, process_environ, run_suite, serve_suite, write_config
-from tests.support.upstream import Behaviour, FakeUpstream, answers, ends_after, fails, resets_after
+from tests.support.upstream import Behaviour, FakeUpstream, answers, answers_in_two, ends_after, fails, resets_after, stalls_after
 
-MODES = ("buffered", "speculative")
+CHECKPOINT_TOKENS = 1_000
+PREFIX = PrefixCommit(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS)
 QUESTION = "What is 6 times 7?"
 
 
@@ -41,6 +43,7 @@ class Seen:
     ceiling: str
     reasons: tuple[str, ...]
     error_reason: str
+    incomplete: bool
 
 
 class Face(Protocol):
@@ -51,13 +54,24 @@ class Face(Protocol):
 
 def wanted(expected: Expected, mode: str) -> Seen:
     return Seen(
-        events=expected.buffered if mode == "buffered" else expected.speculative,
+        events=_events(expected, mode),
         text=expected.text,
         outcome=expected.outcome or "UNSPECIFIED",
         ceiling=expected.ceiling,
         reasons=expected.reasons,
         error_reason=expected.error_reason,
+        incomplete=expected.incomplete,
     )
+
+
+def _events(expected: Expected, mode: str) -> tuple[str, ...]:
+    match mode:
+        case "speculative":
+            return expected.speculative
+        case "prefix_commit":
+            return expected.prefix_commit or expected.buffered
+        case _:
+            return expected.buffered
 
 
 def kinds(events: Sequence[object]) -> tuple[str, ...]:
@@ -70,12 +84,22 @@ class DomainFace:
 
     async def see(self, case: Case, mode: str) -> Seen:
         turns = dict(zip(case.plan, case.turns, strict=False))
-        models = [ScriptedLlm(name, _steps(turns.get(name)), price=Price(output_nano_usd_per_mtok=10**6)) for name in case.plan]
-        stage = Stage(models, ScriptedJudge({name: _verdict(turns[name]) for name in case.plan if name in turns}))
-        request = ask(
-            delivery=DeliveryMode(mode), threshold=case.threshold, attempts_max=case.attempts_max, cost_max=case.cost_max_nano_usd
+        committed = asyncio.Event()
+        price = Price(output_nano_usd_per_mtok=10**6)
+        models = [ScriptedLlm(name, _steps(turns.get(name), committed), price=price, prefill=name == CONTINUES) for name in case.plan]
+        judge = ScriptedJudge(
+            {name: _verdict(turn) for name, turn in turns.items()},
+            {name: verdict(0.6, defects=(Defect.REFUSED,) if turn.fate is Fate.STALLS else ()) for name, turn in turns.items()},
         )
-        events, error = await collect_until_error(stage.cascade().answer(request))
+        stage = Stage(models, judge)
+        request = ask(
+            delivery=DeliveryMode(mode),
+            threshold=case.threshold,
+            attempts_max=case.attempts_max,
+            cost_max=case.cost_max_nano_usd,
+            prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS, judges=("checks",)),
+        )
+        events, error = await collect_until_error(stage.cascade().answer(request), tell=lambda event: _tell(event, committed))
         completion = next((event.completion for event in events if isinstance(event, Completed)), None)
         assert error is None or isinstance(error, CascadeError), f"not an error of the cascade: {error!r}"
         return Seen(
@@ -85,22 +109,32 @@ class DomainFace:
             ceiling=completion.ceiling.name if completion and completion.ceiling else "UNSPECIFIED",
             reasons=tuple(event.reason.name for event in events if isinstance(event, Escalated)),
             error_reason=error.reason if error else "",
+            incomplete=completion is not None and completion.incomplete,
         )
 
 
-def _steps(turn: Turn | None) -> list[Step]:
+def _tell(event: object, committed: asyncio.Event) -> None:
+    if isinstance(event, Committed | wire.Committed):
+        committed.set()
+
+
+def _steps(turn: Turn | None, committed: asyncio.Event) -> list[Step]:
     if turn is None:
         return []
-    written = [TextChunk(piece) for piece in turn.pieces]
+    written: list[Step] = [TextChunk(piece) for piece in turn.pieces]
+    if turn.later:
+        written += [Await(committed), *(TextChunk(piece) for piece in turn.later)]
     match turn.fate:
         case Fate.ANSWERS:
-            return answer(*turn.pieces)
+            return [*written, *answer()]
         case Fate.IS_CUT_OFF:
-            return answer(*turn.pieces, finish=FinishReason.LENGTH)
+            return [*written, *answer(finish=FinishReason.LENGTH)]
         case Fate.FAILS:
             return [ModelFailed("HTTP 500", kind="server_error")]
         case Fate.BREAKS | Fate.ENDS_OPEN:
             return [*written, ModelFailed("broken", kind="connection_broken")]
+        case Fate.STALLS:
+            return [*written, Hang()]
 
 
 def _verdict(turn: Turn) -> Verdict:
@@ -120,8 +154,9 @@ class WireFace:
         self._upstreams = upstreams
 
     async def see(self, case: Case, mode: str) -> Seen:
+        committed = asyncio.Event()
         for name, turn in zip(case.plan, case.turns, strict=False):
-            self._upstreams[name].will(_behaviour(turn))
+            self._upstreams[name].will(_behaviour(turn, committed))
         question = replace(
             Question.of(QUESTION),
             fixed_plan=case.plan,
@@ -132,9 +167,11 @@ class WireFace:
         error_reason = ""
         async with EmafusionClient(cascade=self._addresses.cascade) as client:
             try:
-                async with aclosing(client.stream(question, delivery=Delivery[mode.upper()], timeout_s=60)) as stream:
+                stream = client.stream(question, delivery=Delivery[mode.upper()], prefix=PREFIX, timeout_s=60)
+                async with aclosing(stream):
                     async for event in stream:
-                        events.append(event)  # noqa: PERF401 - what came before an error is kept
+                        events.append(event)
+                        _tell(event, committed)
             except EmafusionError as error:
                 error_reason = error.reason
         completion = next((event.completion for event in events if isinstance(event, wire.Completed)), None)
@@ -145,10 +182,14 @@ class WireFace:
             ceiling=completion.ceiling.name if completion else "UNSPECIFIED",
             reasons=tuple(event.reason.name for event in events if isinstance(event, wire.Escalated)),
             error_reason=error_reason,
+            incomplete=completion is not None and completion.incomplete,
         )
 
 
-def _behaviour(turn: Turn) -> Behaviour:
+def _behaviour(turn: Turn, committed: asyncio.Event) -> Behaviour:
+    if turn.later:
+        ends = {Fate.ANSWERS: "stop", Fate.IS_CUT_OFF: "length", Fate.ENDS_OPEN: None}
+        return answers_in_two(committed, turn.pieces, turn.later, finish_reason=ends[turn.fate])
     match turn.fate:
         case Fate.ANSWERS:
             return answers(*turn.pieces)
@@ -156,10 +197,9 @@ def _behaviour(turn: Turn) -> Behaviour:
             return answers(*turn.pieces, finish_reason="length")
         case Fate.FAILS:
             return fails(500)
-        case Fate.BREAKS:
-            return resets_after(*turn.pieces)
-        case Fate.ENDS_OPEN:
-            return ends_after(*turn.pieces)
+        case Fate.BREAKS | Fate.ENDS_OPEN | Fate.STALLS:
+            breaks = {Fate.BREAKS: resets_after, Fate.ENDS_OPEN: ends_after, Fate.STALLS: stalls_after}
+            return breaks[turn.fate](*turn.pieces)
 
 
 @asynccontextmanager
@@ -168,8 +208,7 @@ async def providers() -> AsyncGenerator[dict[str, FakeUpstream]]:
         yield dict(zip(MODELS, (small, medium, large), strict=True))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("case", "mode"), [pytest.param(case, mode, id=f"{case.name}-{mode}") for case in CASES for mode in case.modes])
 async def test_the_domain_keeps_the_contract(case: Case, mode: str) -> None:
     assert await DomainFace().see(case, mode) == wanted(case.expected, mode)
 
@@ -177,7 +216,7 @@ async def test_the_domain_keeps_the_contract(case: Case, mode: str) -> None:
 async def test_services_in_one_process_keep_the_contract(tmp_path: Path, blocked_event_loop_is_an_error: BlockBuster) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls)
+        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,))
         async with serve_suite(config, buster=blocked_event_loop_is_an_error) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 
@@ -185,7 +224,7 @@ async def test_services_in_one_process_keep_the_contract(tmp_path: Path, blocked
 async def test_services_as_processes_keep_the_contract(tmp_path: Path) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls)
+        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,))
         async with run_suite(config, environ=process_environ()) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 
@@ -194,7 +233,7 @@ async def differences(face: Face) -> list[str]:
     """Every row that the face does not keep, with what was seen and what was wanted."""
     found: list[str] = []
     for case in CASES:
-        for mode in MODES:
+        for mode in case.modes:
             seen, expected = await face.see(case, mode), wanted(case.expected, mode)
             if seen != expected:
                 found.append(f"{case.name} ({mode})\n  seen   {seen}\n  wanted {expected}")

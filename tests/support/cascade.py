@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelE
 from cascade_service.domain.plan import Constraints, Plan, PlannedModel, RouteKind
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.ports import JudgeQuestion, RouteQuestion
+from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.recording import Recorder
 from cascade_service.domain.request import CascadeRequest
@@ -39,6 +40,7 @@ from cascade_service.domain.verdict import Defect, Verdict
 
 NOW = datetime(2026, 11, 22, 8, 30, 0, 123456, tzinfo=UTC)
 DEADLINE_S = 100.0
+EVERY_TOKEN = PrefixRules(hold_tokens=1, checkpoint_tokens=1, judges=("checks",))
 QUESTION = (Message(Role.USER, "What is 6 times 7?"),)
 
 
@@ -71,14 +73,21 @@ class ScriptedRouter:
 
 @dataclass
 class ScriptedJudge:
-    """Gives the verdict on each model's answer that the script has for it; no entry is no verdict."""
+    """Gives the verdict on each model's answer that the script has for it; no entry is no verdict.
+
+    ``on_beginnings`` has those on beginnings of answers; without it they are as those on whole answers.
+    """
 
     verdicts: dict[str, Verdict | Exception] = field(default_factory=dict[str, Verdict | Exception])
+    on_beginnings: dict[str, Verdict | Exception] | None = None
     questions: list[tuple[JudgeQuestion, float]] = field(default_factory=list[tuple[JudgeQuestion, float]])
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         self.questions.append((question, timeout_s))
-        verdict = self.verdicts.get(question.candidate.model, JudgeUnavailable("the judge is down"))
+        beginning = bool(question.judges) and self.on_beginnings is not None
+        verdict = (self.on_beginnings or {} if beginning else self.verdicts).get(
+            question.candidate.model, JudgeUnavailable("the judge is down")
+        )
         if isinstance(verdict, Exception):
             raise verdict
         return verdict
@@ -96,7 +105,21 @@ class Pass:
     seconds: float
 
 
-Step = ModelEvent | ModelFailed | Hang | Pass
+@dataclass(frozen=True)
+class Rest:
+    """A step at which everything else in the event loop gets its turn so many times."""
+
+    turns: int
+
+
+@dataclass(frozen=True)
+class Await:
+    """A step at which the model waits until the test goes on."""
+
+    event: asyncio.Event
+
+
+Step = ModelEvent | ModelFailed | Hang | Pass | Rest | Await
 
 
 @dataclass
@@ -108,13 +131,14 @@ class ScriptedLlm:
     clock: ManualClock = field(default_factory=ManualClock)
     max_output_tokens: int = 1_000
     price: Price = field(default_factory=Price)
+    prefill: bool = False
     calls: list[ModelCall] = field(default_factory=list[ModelCall])
     left: asyncio.Event = field(default_factory=asyncio.Event)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def card(self) -> ModelCard:
-        return ModelCard(name=self.name, max_output_tokens=self.max_output_tokens, price=self.price)
+        return ModelCard(name=self.name, max_output_tokens=self.max_output_tokens, price=self.price, prefill=self.prefill)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
         self.calls.append(call)
@@ -127,6 +151,8 @@ class ScriptedLlm:
                         await asyncio.Event().wait()
                     case Pass(seconds):
                         self.clock.at_s += seconds
+                    case Rest() | Await():
+                        await _wait(step)
                     case ModelFailed():
                         done = True
                         raise step
@@ -139,6 +165,14 @@ class ScriptedLlm:
         finally:
             if not done:
                 self.left.set()
+
+
+async def _wait(step: Rest | Await) -> None:
+    if isinstance(step, Await):
+        await step.event.wait()
+        return
+    for _ in range(step.turns):
+        await asyncio.sleep(0)
 
 
 def answer(*pieces: str, finish: FinishReason = FinishReason.STOP, cost: int = 0, tokens: int = 5) -> list[Step]:
@@ -258,15 +292,26 @@ def ask(
     constraints: Constraints | None = None,
     deadline_at_s: float = DEADLINE_S,
     messages: tuple[Message, ...] = QUESTION,
+    prefix: PrefixRules = EVERY_TOKEN,
+    prefix_threshold: float | None = None,
+    prefix_hopeless_below: float = 0.0,
+    output: OutputContract | None = None,
 ) -> CascadeRequest:
     return CascadeRequest(
         decision_id="decision-1",
         messages=messages,
         params=GenerationParams(max_output_tokens=max_output_tokens),
-        output=OutputContract(),
+        output=output or OutputContract(),
         constraints=constraints or Constraints(),
         ceilings=Ceilings(cost_max_nano_usd=cost_max, attempts_max=attempts_max, output_tokens_max=output_tokens_max),
-        policy=ThresholdPolicy(name="balanced", threshold=threshold, disagreement_max=disagreement_max),
+        policy=ThresholdPolicy(
+            name="balanced",
+            threshold=threshold,
+            disagreement_max=disagreement_max,
+            prefix_threshold=prefix_threshold,
+            prefix_hopeless_below=prefix_hopeless_below,
+        ),
+        prefix=prefix,
         delivery=delivery,
         fixed_plan=fixed_plan,
         deadline_at_s=deadline_at_s,
@@ -279,13 +324,16 @@ async def collect(events: AsyncGenerator[CascadeEvent, None]) -> list[CascadeEve
         return [event async for event in events]
 
 
-async def collect_until_error(events: AsyncGenerator[CascadeEvent, None]) -> tuple[list[CascadeEvent], Exception | None]:
-    """The events, and the error that ended them."""
+async def collect_until_error(
+    events: AsyncGenerator[CascadeEvent, None], *, tell: Callable[[CascadeEvent], None] = lambda _: None
+) -> tuple[list[CascadeEvent], Exception | None]:
+    """The events, and the error that ended them; ``tell`` is told each event as it comes."""
     seen: list[CascadeEvent] = []
     async with aclosing(events):
         try:
             async for event in events:
-                seen.append(event)  # noqa: PERF401 - what came before the error is kept
+                seen.append(event)
+                tell(event)
         except Exception as error:  # noqa: BLE001 - handed to the test
             return seen, error
     return seen, None
@@ -322,6 +370,8 @@ def letters(events: Sequence[CascadeEvent]) -> str:
 
 GRAMMAR = r"R(?:Ad*J?(?:C|X?E?))*(?:d+)?C?!"
 """event.proto's grammar in those letters."""
+PREFIX_GRAMMAR = r"R(?:A(?:d[dC]*)?J?(?:C|X?E?))*(?:d+)?C?!"
+"""The same with DELIVERY_MODE_PREFIX_COMMIT."""
 
 
 @dataclass

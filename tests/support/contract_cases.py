@@ -8,6 +8,12 @@ from enum import Enum
 MODELS = ("small", "medium", "large")
 ACCEPT_ANY, ACCEPT_NONE = 0.0, 1.0
 REFUSAL = "I'm sorry, but I can't help with that."
+HOLD_TOKENS = 16
+"""Tokens that are held back with `prefix_commit`; four bytes to a token."""
+CONTINUES = "large"
+"""The model that continues text which is final."""
+BEGINNING = "Six times seven can be reckoned as the sum of six sevens, and that sum"
+LONG_REFUSAL = REFUSAL + " It is against what I may do, for anyone, at any time."
 
 
 class Fate(Enum):
@@ -18,27 +24,34 @@ class Fate(Enum):
     FAILS = "fails with HTTP 500"
     BREAKS = "resets the connection in mid-stream"
     ENDS_OPEN = "ends without a finish reason"
+    STALLS = "stops writing and keeps the connection open"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One model's part in a case; ``pieces`` are what it writes before its fate."""
+    """One model's part in a case; ``pieces`` are what it writes before its fate, ``later`` once the caller has seen a commit."""
 
     fate: Fate
     pieces: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the caller sees. ``events`` are the kinds of events with runs of deltas as one; an error has a reason instead."""
+    """What the caller sees. ``events`` are the kinds of events with runs of deltas as one; an error has a reason instead.
 
-    buffered: tuple[str, ...]
-    speculative: tuple[str, ...]
+    Answers shorter than ``HOLD_TOKENS`` look the same with ``prefix_commit`` as buffered; longer ones have rows of their own.
+    """
+
+    buffered: tuple[str, ...] = ()
+    speculative: tuple[str, ...] = ()
+    prefix_commit: tuple[str, ...] = ()
     text: str = ""
     outcome: str = ""
     ceiling: str = "UNSPECIFIED"
     reasons: tuple[str, ...] = ()
     error_reason: str = ""
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +66,11 @@ class Case:
     cost_max_nano_usd: int = 10**9
     plan: tuple[str, ...] = field(default=MODELS)
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The delivery modes that the row speaks of."""
+        return ("prefix_commit",) if self.expected.prefix_commit else ("buffered", "speculative", "prefix_commit")
+
 
 def answers(*pieces: str) -> Turn:
     return Turn(Fate.ANSWERS, pieces)
@@ -62,6 +80,7 @@ _JUDGED_OUT_BUFFERED = ("AttemptStarted", "Judged", "Escalated")
 _JUDGED_OUT_SHOWN = ("AttemptStarted", "Delta", "Judged", "Retracted", "Escalated")
 _FAILED = ("AttemptStarted", "Escalated")
 _BROKEN_SHOWN = ("AttemptStarted", "Delta", "Retracted", "Escalated")
+_BEGUN = ("AttemptStarted", "Delta", "Committed")
 _ACCEPTED_BUFFERED = ("AttemptStarted", "Judged", "Delta", "Committed", "Completed")
 _ACCEPTED_SHOWN = ("AttemptStarted", "Delta", "Judged", "Committed", "Completed")
 
@@ -192,5 +211,57 @@ CASES = (
         turns=(),
         cost_max_nano_usd=0,
         expected=Expected(buffered=("Routed",), speculative=("Routed",), error_reason="CEILING_TOO_LOW"),
+    ),
+    Case(
+        name="a beginning that passes is final while its model writes on",
+        turns=(Turn(Fate.ANSWERS, (BEGINNING,), later=(" is 42.",)),),
+        expected=Expected(
+            prefix_commit=("Routed", *_BEGUN, "Delta", "Judged", "Committed", "Completed"), text=BEGINNING + " is 42.", outcome="ACCEPTED"
+        ),
+    ),
+    Case(
+        name="a late rejection is continued by a model that can",
+        turns=(Turn(Fate.IS_CUT_OFF, (BEGINNING,), later=(" is",)), answers(" is 42.")),
+        plan=("small", CONTINUES),
+        expected=Expected(
+            prefix_commit=("Routed", *_BEGUN, "Delta", "Judged", "Retracted", "Escalated", *_ACCEPTED_BUFFERED),
+            text=BEGINNING + " is 42.",
+            outcome="ACCEPTED",
+            reasons=("TRUNCATED",),
+        ),
+    ),
+    Case(
+        name="a late rejection that no model can continue is given and marked",
+        turns=(Turn(Fate.IS_CUT_OFF, (BEGINNING,), later=(" is",)),),
+        plan=("small", "medium"),
+        expected=Expected(
+            prefix_commit=("Routed", *_BEGUN, "Delta", "Judged", "Committed", "Completed"), text=BEGINNING + " is", outcome="BEST_SEEN"
+        ),
+    ),
+    Case(
+        name="a stream that breaks after its beginning is final is continued",
+        turns=(Turn(Fate.ENDS_OPEN, (BEGINNING,), later=(" is 41",)), answers(" is 42.")),
+        plan=("small", CONTINUES),
+        expected=Expected(
+            prefix_commit=("Routed", *_BEGUN, "Delta", "Retracted", "Escalated", *_ACCEPTED_BUFFERED),
+            text=BEGINNING + " is 42.",
+            outcome="ACCEPTED",
+            reasons=("PROVIDER_ERROR",),
+        ),
+    ),
+    Case(
+        name="a stream that breaks after its beginning is final and that no model can continue",
+        turns=(Turn(Fate.ENDS_OPEN, (BEGINNING,), later=(" is 41",)),),
+        plan=("small", "medium"),
+        expected=Expected(
+            prefix_commit=("Routed", *_BEGUN, "Delta", "Retracted", "Completed"), text=BEGINNING, outcome="BEST_SEEN", incomplete=True
+        ),
+    ),
+    Case(
+        name="a hopeless beginning is broken off",
+        turns=(Turn(Fate.STALLS, (LONG_REFUSAL,)), answers("42")),
+        expected=Expected(
+            prefix_commit=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED), text="42", outcome="ACCEPTED", reasons=("REFUSED",)
+        ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,11 @@ class SuiteAddresses:
     cascade: str
 
 
-def write_config(folder: Path, *, models: Mapping[str, str], **sections: Mapping[str, Any]) -> Path:
-    """A configuration in ``folder``: ``models`` maps names to base URLs, each model dearer than the one before."""
+def write_config(folder: Path, *, models: Mapping[str, str], prefill: Collection[str] = (), **sections: Mapping[str, Any]) -> Path:
+    """A configuration in ``folder``: ``models`` maps names to base URLs, each model dearer than the one before.
+
+    Those in ``prefill`` continue text of others.
+    """
     entries = [
         {
             "name": name,
@@ -50,7 +53,7 @@ def write_config(folder: Path, *, models: Mapping[str, str], **sections: Mapping
             "price": {"input_usd_per_mtok": 0.1 * 2**tier, "output_usd_per_mtok": 0.2 * 2**tier},
             "context_tokens": 4096,
             "max_output_tokens": 128,
-            "capabilities": ["logprobs"],
+            "capabilities": ["logprobs", "prefill"] if name in prefill else ["logprobs"],
             "retry": {"attempts_max": 1},
             "breaker": {"failures_to_open": 1000},
         }

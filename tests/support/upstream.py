@@ -262,14 +262,26 @@ def answers_when(gate: asyncio.Event, *pieces: str) -> Behaviour:
     """Like `answers`, but the first token waits for ``gate``."""
 
     async def play(exchange: Exchange) -> None:
-        waits = [asyncio.ensure_future(gate.wait()), asyncio.ensure_future(exchange.gone.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if not exchange.gone.is_set():
+        if await _opened(gate, exchange):
             await answers(*pieces)(exchange)
+
+    return play
+
+
+def answers_in_two(gate: asyncio.Event, pieces: Sequence[str], later: Sequence[str], *, finish_reason: str | None = "stop") -> Behaviour:
+    """Streams ``pieces``, waits for ``gate``, and streams ``later``; None for ``finish_reason`` ends in good order without one."""
+
+    async def play(exchange: Exchange) -> None:
+        await _begin(exchange, pieces)
+        if not await _opened(gate, exchange):
+            return
+        for piece in later:
+            await exchange.event(chunk(piece))
+        if finish_reason is not None:
+            await exchange.event(chunk(finish_reason=finish_reason))
+            await exchange.event(usage_chunk(12, len(pieces) + len(later)))
+            await exchange.event("[DONE]")
+        await exchange.end()
 
     return play
 
@@ -358,6 +370,17 @@ def sends_events(*events: tuple[str, object]) -> Behaviour:
         await exchange.end()
 
     return play
+
+
+async def _opened(gate: asyncio.Event, exchange: Exchange) -> bool:
+    """Waits for the gate; False when the client went away before."""
+    waits = [asyncio.ensure_future(gate.wait()), asyncio.ensure_future(exchange.gone.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return not exchange.gone.is_set()
 
 
 async def _begin(exchange: Exchange, pieces: Sequence[str]) -> None:

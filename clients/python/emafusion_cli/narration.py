@@ -95,8 +95,9 @@ def outcome_in_words(outcome: JudgeOutcome) -> str:
 def completion_in_words(completion: Completion) -> str:
     """Who answered, how sure that is, and what it took."""
     ceiling = f" at the ceiling on {completion.ceiling}" if completion.ceiling is not Ceiling.UNSPECIFIED else ""
+    incomplete = ", incomplete" if completion.incomplete else ""
     tokens = f"{completion.usage.input_tokens} + {completion.usage.output_tokens} tokens"
     return (
-        f"{completion.outcome}{ceiling} from {completion.model} after {len(completion.attempts)} attempt(s), "
+        f"{completion.outcome}{ceiling}{incomplete} from {completion.model} after {len(completion.attempts)} attempt(s), "
         f"confidence {probability(completion.confidence)}, {usd(completion.cost_nano_usd)}, {tokens}, {seconds(completion.timing.total_s)}"
     )

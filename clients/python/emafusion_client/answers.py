@@ -183,7 +183,10 @@ class JudgePanel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSummary:
-    """One attempt, summed up; ``error`` is the class of the failure, empty when there was none."""
+    """One attempt, summed up; ``error`` is the class of the failure, empty when there was none.
+
+    ``tokens_saved`` is what breaking it off early saved, an estimate; ``continues_attempt`` is the attempt whose final text it continues.
+    """
 
     attempt: int
     tier: int
@@ -198,11 +201,14 @@ class AttemptSummary:
     time_to_first_chunk_s: float | None
     duration_s: float
     error: str
+    aborted_early: bool = False
+    tokens_saved: int = 0
+    continues_attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about."""
+    """The answer and how it came about; ``incomplete`` when only a part could be had and was already final."""
 
     decision_id: str
     text: str
@@ -218,6 +224,7 @@ class Completion:
     timing: Timing
     trace_id: str
     policy_hash: str
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

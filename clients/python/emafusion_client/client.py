@@ -15,7 +15,7 @@ from emafusion_client.answers import Completion, Decision, Feedback, Judgement, 
 from emafusion_client.channel import Tls, open_channel
 from emafusion_client.errors import IncompleteStream, decode_error
 from emafusion_client.events import Completed, Event
-from emafusion_client.requests import FeedbackNote, JudgeQuestion, Question
+from emafusion_client.requests import FeedbackNote, JudgeQuestion, PrefixCommit, Question
 from emafusion_client.vocabulary import Delivery
 
 _Response = TypeVar("_Response")
@@ -68,7 +68,12 @@ class EmafusionClient:
         return decode_cascade.completion(response.completion)
 
     async def stream(
-        self, question: Question | str, *, delivery: Delivery = Delivery.UNSPECIFIED, timeout_s: float | None = None
+        self,
+        question: Question | str,
+        *,
+        delivery: Delivery = Delivery.UNSPECIFIED,
+        prefix: PrefixCommit | None = None,
+        timeout_s: float | None = None,
     ) -> AsyncGenerator[Event, None]:
         """What happens while the question is answered; ``Completed`` is the last event.
 
@@ -76,7 +81,7 @@ class EmafusionClient:
         is closed however the block is left. Raises ``IncompleteStream`` when the stream ends without ``Completed``, and
         ``EmafusionError`` when the call fails.
         """
-        request = encode.stream_request(_question(question), delivery)
+        request = encode.stream_request(_question(question), delivery, prefix=prefix)
         call = _given(self._cascade, "cascade").StreamComplete(request, timeout=timeout_s, metadata=self._metadata)
         try:
             async for message in call:

@@ -84,6 +84,7 @@ def completion(message: event_pb2.Completion) -> Completion:
         timing=timing(message.timing),
         trace_id=message.trace_id,
         policy_hash=message.policy_hash,
+        incomplete=message.incomplete,
     )
 
 
@@ -102,6 +103,9 @@ def _attempt(message: event_pb2.AttemptSummary) -> AttemptSummary:
         time_to_first_chunk_s=seconds(message.time_to_first_chunk) if message.HasField("time_to_first_chunk") else None,
         duration_s=seconds(message.duration),
         error=message.error,
+        aborted_early=message.aborted_early,
+        tokens_saved=message.tokens_saved,
+        continues_attempt=message.continues_attempt if message.HasField("continues_attempt") else None,
     )
 
 

@@ -22,6 +22,7 @@ from emafusion_client.requests import (
     JudgeQuestion,
     Message,
     OutputForm,
+    PrefixCommit,
     Question,
 )
 from emafusion_client.vocabulary import Delivery
@@ -65,9 +66,15 @@ def complete_request(question: Question) -> cascade_service_pb2.CompleteRequest:
 
 
 @_refusing
-def stream_request(question: Question, delivery: Delivery) -> cascade_service_pb2.StreamCompleteRequest:
+def stream_request(
+    question: Question, delivery: Delivery, *, prefix: PrefixCommit | None = None
+) -> cascade_service_pb2.StreamCompleteRequest:
     """The question to the cascade, to be streamed."""
-    return cascade_service_pb2.StreamCompleteRequest(request=complete_request(question), delivery=f"DELIVERY_MODE_{delivery.name}")
+    return cascade_service_pb2.StreamCompleteRequest(
+        request=complete_request(question),
+        delivery=f"DELIVERY_MODE_{delivery.name}",
+        prefix=prefix and cascade_service_pb2.PrefixCommit(hold_tokens=prefix.hold_tokens, checkpoint_tokens=prefix.checkpoint_tokens),
+    )
 
 
 @_refusing

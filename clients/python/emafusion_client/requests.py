@@ -56,6 +56,14 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixCommit:
+    """When the beginning of an answer is judged, with ``Delivery.PREFIX_COMMIT``; None takes the configured number of tokens."""
+
+    hold_tokens: int | None = None
+    checkpoint_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A request to answer: the conversation, and how to go about it."""
 

@@ -24,11 +24,15 @@ class OutputKind(StrEnum):
 
 
 class Delivery(StrEnum):
-    """When text is shown: only once it is accepted, or at once with the chance that it is withdrawn."""
+    """When text is shown: only once it is accepted, or at once with the chance that it is withdrawn.
+
+    With ``PREFIX_COMMIT`` it is shown, and is final, as soon as its beginning is good enough; only what follows may be withdrawn.
+    """
 
     UNSPECIFIED = "unspecified"
     BUFFERED = "buffered"
     SPECULATIVE = "speculative"
+    PREFIX_COMMIT = "prefix_commit"
 
 
 class FinishReason(StrEnum):

@@ -10,20 +10,23 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade_service.domain.chat import FinishReason, Usage, input_tokens_bound
+from cascade_service.domain.chat import FinishReason, OutputContract, OutputKind, Usage, input_tokens_bound
 from cascade_service.domain.decision import DecisionStatus
-from cascade_service.domain.errors import CascadeError, CeilingTooLow, FailureClass, ModelFailed
+from cascade_service.domain.errors import CascadeError, CeilingTooLow, FailureClass, JudgeUnavailable, ModelFailed
 from cascade_service.domain.events import AttemptStarted, Completed, DeliveryMode, Escalated, Judged, Outcome
 from cascade_service.domain.model import AnswerEnd, ModelCall, ModelEvent, TextChunk
 from cascade_service.domain.ports import JudgeQuestion
+from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.verdict import Defect, Verdict
 from tests.support.cascade import (
     GRAMMAR,
+    PREFIX_GRAMMAR,
     QUESTION,
     Pass,
     Reader,
+    Rest,
     ScriptedJudge,
     ScriptedLlm,
     Stage,
@@ -51,6 +54,9 @@ class Turn:
     passes_s: float
     price: Price
     ends: bool = True
+    prefill: bool = False
+    on_beginnings: Verdict | None = None
+    rests: int = 0
 
     def steps(self, *, max_output_tokens: int) -> list[Step]:
         """The script; the usage stays within what the attempt was allowed, as any provider's must."""
@@ -58,7 +64,8 @@ class Turn:
             input_tokens=min(self.usage.input_tokens, INPUT_BOUND), output_tokens=min(self.usage.output_tokens, max_output_tokens)
         )
         cost = self.price.bound_nano_usd(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
-        steps: list[Step] = [Pass(self.passes_s), *(TextChunk(piece) for piece in self.pieces)]
+        written: list[Step] = [step for piece in self.pieces for step in (TextChunk(piece), Rest(self.rests))]
+        steps: list[Step] = [Pass(self.passes_s), *written]
         if self.failure is not None:
             return [*steps, self.failure]
         return [*steps, AnswerEnd(finish_reason=self.finish, usage=usage, cost_nano_usd=cost)] if self.ends else steps
@@ -87,6 +94,9 @@ TURNS = st.builds(
         cached_input_nano_usd_per_mtok=st.none() | st.integers(0, 10**9),
     ),
     ends=st.sampled_from([True, True, True, False]),
+    prefill=st.booleans(),
+    on_beginnings=st.none() | VERDICTS | VERDICTS,
+    rests=st.sampled_from([0, 1, 3, 10]),
 )
 SCRIPTS = st.lists(TURNS, min_size=1, max_size=5)
 REQUESTS = st.builds(
@@ -99,14 +109,22 @@ REQUESTS = st.builds(
     output_tokens_max=st.just(10**6) | st.integers(1, 2_500),
     max_output_tokens=st.none() | st.integers(1, 2_000),
     deadline_at_s=st.just(1_000.0) | st.floats(0.0, 100.0),
+    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 4), checkpoint_tokens=st.integers(1, 4), judges=st.just(("checks",))),
+    prefix_threshold=st.none() | CONFIDENCES,
+    prefix_hopeless_below=st.just(0.0) | CONFIDENCES,
+    output=st.sampled_from([OutputContract()] * 4 + [OutputContract(kind=OutputKind.JSON)]),
 )
+
+
+# With PREFIX_COMMIT a low threshold makes text final that keeps models out which a high one would ask.
+MONOTONE = {mode: DeliveryMode.BUFFERED if mode is DeliveryMode.PREFIX_COMMIT else mode for mode in DeliveryMode}
 
 
 class ObedientLlm(ScriptedLlm):
     """Keeps its usage within what each call allows."""
 
     def __init__(self, name: str, turn: Turn) -> None:
-        super().__init__(name, (), price=turn.price)
+        super().__init__(name, (), price=turn.price, prefill=turn.prefill)
         self._turn = turn
 
     def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
@@ -127,7 +145,8 @@ class SpendingJudge(ScriptedJudge):
 def stage_of(script: list[Turn], *, refuse_unjudged: bool = False) -> Stage:
     models = [ObedientLlm(f"m{index}", turn) for index, turn in enumerate(script)]
     judged = {f"m{index}": turn.verdict for index, turn in enumerate(script) if turn.verdict is not None}
-    return Stage(models, ScriptedJudge(dict(judged)), refuse_unjudged=refuse_unjudged)
+    begun = {f"m{index}": turn.on_beginnings for index, turn in enumerate(script) if turn.on_beginnings is not None}
+    return Stage(models, ScriptedJudge(dict(judged), dict(begun)), refuse_unjudged=refuse_unjudged)
 
 
 @given(script=SCRIPTS, request=REQUESTS, refuse_unjudged=st.booleans())
@@ -140,12 +159,13 @@ def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest,
         reader.read(event)
     seen = letters(events)
     assert sum(isinstance(event, Completed) for event in events) + (error is not None) == 1, "one terminal event or an error"
+    prefix_commit = request.delivery is DeliveryMode.PREFIX_COMMIT
     if error is None:
-        assert re.fullmatch(GRAMMAR, seen), seen
+        assert re.fullmatch(PREFIX_GRAMMAR if prefix_commit else GRAMMAR, seen), seen
     else:
         assert isinstance(error, CascadeError), error
         assert not reader.provisional, "text was left neither final nor withdrawn"
-        assert reader.committed == ""
+        assert reader.committed == "" or (prefix_commit and isinstance(error, JudgeUnavailable))
     if request.delivery is DeliveryMode.BUFFERED:
         assert "X" not in seen, "buffered text is never withdrawn"
     for index, event in enumerate(events):
@@ -160,7 +180,7 @@ def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest,
 @settings(max_examples=300)
 def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest, share: float) -> None:
     stage = stage_of(script)
-    stage.judge = SpendingJudge(stage.judge.verdicts)
+    stage.judge = SpendingJudge(stage.judge.verdicts, stage.judge.on_beginnings)
     stage.judge.share = share
     events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
     (record,) = stage.store.saved
@@ -188,8 +208,12 @@ def test_the_answer_given_is_the_best_there_is(script: list[Turn], request: Casc
     completion = last.completion
     chosen = completion.attempts[completion.attempt]
     assert chosen.chosen
-    assert chosen.error == ""
     assert completion.text.strip()
+    if completion.incomplete:
+        assert request.delivery is DeliveryMode.PREFIX_COMMIT
+        assert completion.outcome is Outcome.BEST_SEEN
+        return
+    assert chosen.error == ""
     judged = [event for event in events if isinstance(event, Judged)]
     match completion.outcome:
         case Outcome.ACCEPTED:
@@ -197,6 +221,8 @@ def test_the_answer_given_is_the_best_there_is(script: list[Turn], request: Casc
             assert completion.confidence is not None
             assert completion.confidence >= request.policy.threshold
         case Outcome.BEST_SEEN:
+            if request.delivery is DeliveryMode.PREFIX_COMMIT:
+                return  # what is final rules out better answers that begin otherwise
             answers = {attempt.attempt: attempt for attempt in completion.attempts if attempt.error == ""}
             assert completion.confidence is not None
             rivals = [
@@ -222,7 +248,7 @@ def test_a_higher_threshold_never_means_fewer_attempts(
             cost_max=request.ceilings.cost_max_nano_usd,
             attempts_max=request.ceilings.attempts_max,
             deadline_at_s=request.deadline_at_s,
-            delivery=request.delivery,
+            delivery=MONOTONE[request.delivery],
         )
         events, _ = asyncio.run(collect_until_error(stage.cascade().answer(asked)))
         return sum(isinstance(event, AttemptStarted) for event in events)

@@ -76,7 +76,8 @@ async def test_an_answer_with_its_log_probabilities_summed_up() -> None:
     )
     double = ChatDouble((*chunks, finished()))
     *texts, end = await play(double)
-    assert texts == [TextChunk("4"), TextChunk("2")]
+    assert [chunk.text for chunk in texts if isinstance(chunk, TextChunk)] == ["4", "2"]
+    assert [chunk.logprobs.tokens for chunk in texts if isinstance(chunk, TextChunk) and chunk.logprobs] == [1, 3]
     assert isinstance(end, AnswerEnd)
     assert (end.finish_reason, end.cost_nano_usd, end.usage.estimated) == (FinishReason.STOP, 7, True)
     assert end.logprobs is not None

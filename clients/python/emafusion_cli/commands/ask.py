@@ -27,13 +27,16 @@ class Mode(StrEnum):
 
     BUFFERED = "buffered"
     SPECULATIVE = "speculative"
+    PREFIX_COMMIT = "prefix_commit"
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     config: ConfigOption = None,
     *,
-    delivery: Annotated[Mode | None, typer.Option(help="Show text once accepted, or at once and withdraw it if need be.")] = None,
+    delivery: Annotated[
+        Mode | None, typer.Option(help="Show text once accepted, at once and withdraw it if need be, or once its beginning is good enough.")
+    ] = None,
     policy: Annotated[str, typer.Option(help="Acceptance policy. Default: the configured one.")] = "",
     threshold: Annotated[float | None, typer.Option(help="Confidence at which an answer is accepted, 0.0 to 1.0.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Most that the answer may cost, in USD.", min=0.0)] = None,

@@ -47,13 +47,23 @@ class CompleteResponse(_message.Message):
     completion: _event_pb2.Completion
     def __init__(self, completion: _Optional[_Union[_event_pb2.Completion, _Mapping]] = ...) -> None: ...
 
+class PrefixCommit(_message.Message):
+    __slots__ = ("hold_tokens", "checkpoint_tokens")
+    HOLD_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    hold_tokens: int
+    checkpoint_tokens: int
+    def __init__(self, hold_tokens: _Optional[int] = ..., checkpoint_tokens: _Optional[int] = ...) -> None: ...
+
 class StreamCompleteRequest(_message.Message):
-    __slots__ = ("request", "delivery")
+    __slots__ = ("request", "delivery", "prefix")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
     request: CompleteRequest
     delivery: _event_pb2.DeliveryMode
-    def __init__(self, request: _Optional[_Union[CompleteRequest, _Mapping]] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ...) -> None: ...
+    prefix: PrefixCommit
+    def __init__(self, request: _Optional[_Union[CompleteRequest, _Mapping]] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., prefix: _Optional[_Union[PrefixCommit, _Mapping]] = ...) -> None: ...
 
 class StreamCompleteResponse(_message.Message):
     __slots__ = ("routed", "attempt_started", "delta", "judged", "committed", "retracted", "escalated", "completed")

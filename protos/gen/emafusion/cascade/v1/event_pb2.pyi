@@ -18,6 +18,7 @@ class DeliveryMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELIVERY_MODE_UNSPECIFIED: _ClassVar[DeliveryMode]
     DELIVERY_MODE_BUFFERED: _ClassVar[DeliveryMode]
     DELIVERY_MODE_SPECULATIVE: _ClassVar[DeliveryMode]
+    DELIVERY_MODE_PREFIX_COMMIT: _ClassVar[DeliveryMode]
 
 class EscalationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -48,6 +49,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 DELIVERY_MODE_UNSPECIFIED: DeliveryMode
 DELIVERY_MODE_BUFFERED: DeliveryMode
 DELIVERY_MODE_SPECULATIVE: DeliveryMode
+DELIVERY_MODE_PREFIX_COMMIT: DeliveryMode
 ESCALATION_REASON_UNSPECIFIED: EscalationReason
 ESCALATION_REASON_LOW_CONFIDENCE: EscalationReason
 ESCALATION_REASON_JUDGES_DISAGREE: EscalationReason
@@ -146,7 +148,7 @@ class Escalated(_message.Message):
     def __init__(self, from_attempt: _Optional[int] = ..., reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., next_model: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class AttemptSummary(_message.Message):
-    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error")
+    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +162,9 @@ class AttemptSummary(_message.Message):
     TIME_TO_FIRST_CHUNK_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    ABORTED_EARLY_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_SAVED_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     tier: int
     model: str
@@ -173,10 +178,13 @@ class AttemptSummary(_message.Message):
     time_to_first_chunk: _duration_pb2.Duration
     duration: _duration_pb2.Duration
     error: str
-    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+    aborted_early: bool
+    tokens_saved: int
+    continues_attempt: int
+    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash")
+    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +199,7 @@ class Completion(_message.Message):
     TIMING_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     text: str
     model: str
@@ -205,7 +214,8 @@ class Completion(_message.Message):
     timing: _usage_pb2.Timing
     trace_id: str
     policy_hash: str
-    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ...) -> None: ...
+    incomplete: bool
+    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("completion",)
