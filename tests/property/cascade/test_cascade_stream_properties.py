@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,9 +117,13 @@ REQUESTS = st.builds(
 )
 
 
+def _committing(turn: Turn, **changes: Any) -> Turn:
+    return replace(turn, **changes)
+
+
 # Scripts in which beginnings pass, hopeless ones occur, and later models can continue what is final.
 COMMITTING_TURNS = st.builds(
-    replace,
+    _committing,
     TURNS,
     pieces=st.lists(st.text("ab ", min_size=1, max_size=9), min_size=1, max_size=6).map(tuple),
     passes_s=st.just(0.0),
@@ -139,7 +144,9 @@ COMMITTING_REQUESTS = st.builds(
     prefix_threshold=st.floats(0.0, 0.4),
     prefix_hopeless_below=st.sampled_from([0.0, 0.4]),
 )
-SITUATIONS = st.tuples(SCRIPTS, REQUESTS) | st.tuples(st.lists(COMMITTING_TURNS, min_size=1, max_size=4), COMMITTING_REQUESTS)
+SITUATIONS: st.SearchStrategy[tuple[list[Turn], CascadeRequest]] = st.tuples(SCRIPTS, REQUESTS) | st.tuples(
+    st.lists(COMMITTING_TURNS, min_size=1, max_size=4), COMMITTING_REQUESTS
+)
 
 
 # With PREFIX_COMMIT a low threshold makes text final that keeps models out which a high one would ask.
