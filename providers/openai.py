@@ -115,7 +115,7 @@ class OpenAIDialect:
             "stream_options": {"include_usage": True},
             self._token_limit_field: min(request.max_output_tokens, self._card.max_output_tokens),
         }
-        if request.messages[-1].role is Role.ASSISTANT:  # only endpoints with `prefill` get one: continue that turn instead of a new one
+        if request.messages[-1].role is Role.ASSISTANT and "prefill" in self._card.capabilities:  # vLLM would begin a new turn
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         headers = {} if self._api_key is None else {"authorization": f"Bearer {self._api_key.reveal()}"}
         return HttpCall(path="/chat/completions", headers=headers, body=body)

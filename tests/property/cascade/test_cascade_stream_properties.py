@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,38 @@ REQUESTS = st.builds(
 )
 
 
+def _committing(turn: Turn, **changes: Any) -> Turn:
+    return replace(turn, **changes)
+
+
+# Scripts in which beginnings pass, hopeless ones occur, and later models can continue what is final.
+COMMITTING_TURNS = st.builds(
+    _committing,
+    TURNS,
+    pieces=st.lists(st.text("ab ", min_size=1, max_size=9), min_size=1, max_size=6).map(tuple),
+    passes_s=st.just(0.0),
+    prefill=st.sampled_from([True, True, False]),
+    on_beginnings=st.builds(verdict, st.floats(0.3, 1.0) | CONFIDENCES),
+    verdict=st.none() | st.builds(verdict, st.floats(0.0, 0.6) | CONFIDENCES),
+    rests=st.sampled_from([3, 10]),
+)
+COMMITTING_REQUESTS = st.builds(
+    ask,
+    delivery=st.just(DeliveryMode.PREFIX_COMMIT),
+    threshold=st.floats(0.5, 1.0),
+    cost_max=st.just(10**12) | st.integers(10**6, 10**7),
+    attempts_max=st.integers(2, 5),
+    output_tokens_max=st.just(10**6) | st.integers(1, 2_500),
+    deadline_at_s=st.just(1_000.0),
+    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 3), checkpoint_tokens=st.integers(1, 3), judges=st.just(("checks",))),
+    prefix_threshold=st.floats(0.0, 0.4),
+    prefix_hopeless_below=st.sampled_from([0.0, 0.4]),
+)
+SITUATIONS: st.SearchStrategy[tuple[list[Turn], CascadeRequest]] = st.tuples(SCRIPTS, REQUESTS) | st.tuples(
+    st.lists(COMMITTING_TURNS, min_size=1, max_size=4), COMMITTING_REQUESTS
+)
+
+
 # With PREFIX_COMMIT a low threshold makes text final that keeps models out which a high one would ask.
 MONOTONE = {mode: DeliveryMode.BUFFERED if mode is DeliveryMode.PREFIX_COMMIT else mode for mode in DeliveryMode}
 
@@ -149,9 +182,10 @@ def stage_of(script: list[Turn], *, refuse_unjudged: bool = False) -> Stage:
     return Stage(models, ScriptedJudge(dict(judged), dict(begun)), refuse_unjudged=refuse_unjudged)
 
 
-@given(script=SCRIPTS, request=REQUESTS, refuse_unjudged=st.booleans())
-@settings(max_examples=300)
-def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest, refuse_unjudged: bool) -> None:
+@given(situation=SITUATIONS, refuse_unjudged=st.booleans())
+@settings(max_examples=500)
+def test_grammar_and_text_invariant(situation: tuple[list[Turn], CascadeRequest], refuse_unjudged: bool) -> None:
+    script, request = situation
     stage = stage_of(script, refuse_unjudged=refuse_unjudged)
     events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
     reader = Reader()
@@ -173,12 +207,18 @@ def test_grammar_and_text_invariant(script: list[Turn], request: CascadeRequest,
             following = events[index + 1]
             assert isinstance(following, AttemptStarted)
             assert following.model == event.next_model
+    for model in stage.models:
+        for call in model.calls:
+            continued = call.messages[len(QUESTION) :]
+            assert not continued or model.prefill, "only models that can are asked to continue"
+            assert all(reader.committed.startswith(message.content) and message.content.strip() for message in continued)
     assert [record.status for record in stage.store.saved] == [DecisionStatus.COMPLETED if error is None else DecisionStatus.FAILED]
 
 
-@given(script=SCRIPTS, request=REQUESTS, share=st.sampled_from([0.0, 0.1, 1.0]))
-@settings(max_examples=300)
-def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest, share: float) -> None:
+@given(situation=SITUATIONS, share=st.sampled_from([0.0, 0.1, 1.0]))
+@settings(max_examples=500)
+def test_ceilings_are_never_exceeded(situation: tuple[list[Turn], CascadeRequest], share: float) -> None:
+    script, request = situation
     stage = stage_of(script)
     stage.judge = SpendingJudge(stage.judge.verdicts, stage.judge.on_beginnings)
     stage.judge.share = share
@@ -196,9 +236,10 @@ def test_ceilings_are_never_exceeded(script: list[Turn], request: CascadeRequest
         assert attempts == []
 
 
-@given(script=SCRIPTS, request=REQUESTS)
-@settings(max_examples=200)
-def test_the_answer_given_is_the_best_there_is(script: list[Turn], request: CascadeRequest) -> None:
+@given(situation=SITUATIONS)
+@settings(max_examples=300)
+def test_the_answer_given_is_the_best_there_is(situation: tuple[list[Turn], CascadeRequest]) -> None:
+    script, request = situation
     stage = stage_of(script)
     events, error = asyncio.run(collect_until_error(stage.cascade().answer(request)))
     if error is not None:
@@ -256,9 +297,11 @@ def test_a_higher_threshold_never_means_fewer_attempts(
     assert attempts(min(thresholds)) <= attempts(max(thresholds))
 
 
-@given(script=SCRIPTS, request=REQUESTS, leave_after=st.integers(0, 20))
+@given(situation=SITUATIONS, leave_after=st.integers(0, 20))
 @settings(max_examples=200)
-def test_leaving_at_any_event_records_the_request_once(script: list[Turn], request: CascadeRequest, leave_after: int) -> None:
+def test_leaving_at_any_event_records_the_request_once(situation: tuple[list[Turn], CascadeRequest], leave_after: int) -> None:
+    script, request = situation
+
     async def leave() -> tuple[int, bool, bool]:
         events = stage.cascade().answer(request)
         seen, completed, failed = 0, False, False

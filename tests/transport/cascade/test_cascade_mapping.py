@@ -132,6 +132,9 @@ SUMMARY = AttemptSummary(
     time_to_first_chunk_s=0.25,
     duration_s=0.5,
     error="timeout",
+    aborted_early=True,
+    tokens_saved=7,
+    continues_attempt=0,
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -148,6 +151,7 @@ COMPLETION = Completion(
     timing=Timing(queue_s=0.125, inference_s=0.25, total_s=0.5),
     trace_id="f" * 32,
     policy_hash="abc",
+    incomplete=True,
 )
 EVENTS: list[CascadeEvent] = [
     Routed(decision_id="d", plan=PLAN, static_plan=True, policy="p", threshold=0.5, delivery=DeliveryMode.SPECULATIVE),

@@ -76,6 +76,17 @@ async def test_sends_what_was_asked() -> None:
     }
 
 
+async def test_a_model_with_prefill_is_told_to_continue_the_last_turn() -> None:
+    conversation = (ChatMessage(Role.USER, "Hi"), ChatMessage(Role.ASSISTANT, "Hello"))
+    can = card(capabilities=frozenset({"prefill"}))
+    async with FakeUpstream(answers(" you"), answers("ok")) as upstream, model_at(upstream, model_card=can) as model:
+        await collect(model.stream(ChatRequest(messages=conversation, max_output_tokens=7)))
+        await collect(model.stream(ChatRequest(messages=conversation[:1], max_output_tokens=7)))
+    continued, fresh = (request.body for request in upstream.requests)
+    assert (continued["continue_final_message"], continued["add_generation_prompt"]) == (True, False)
+    assert not {"continue_final_message", "add_generation_prompt"} & set(fresh)
+
+
 async def test_leaves_out_what_the_model_cannot_do() -> None:
     plain = card(capabilities=frozenset[str](), max_output_tokens=5)
     async with FakeUpstream(answers("ok", logprob=-0.1)) as upstream, model_at(upstream, model_card=plain) as model:

@@ -1,0 +1,1 @@
+"""The delivery modes compared over recorded answers."""
