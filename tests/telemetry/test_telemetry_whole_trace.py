@@ -22,6 +22,7 @@ from tests.support.upstream import Exchange, FakeUpstream, answers
 QUESTION = "Which zyxomorphic gribble has four knees?"
 ANSWER = ("The quixotane ", "gribble.")
 
+# The third judging is that of the first answer against the second, because nothing was accepted.
 EXPECTED = """
 cascade_service SERVER emafusion.cascade.v1.CascadeService/StreamComplete
   cascade_service CLIENT emafusion.router.v1.RouterService/Route
@@ -35,6 +36,11 @@ cascade_service SERVER emafusion.cascade.v1.CascadeService/StreamComplete
       judge_service INTERNAL judge llm
         judge_service CLIENT chat large
   cascade_service CLIENT chat large
+  cascade_service CLIENT emafusion.judge.v1.JudgeService/Judge
+    judge_service SERVER emafusion.judge.v1.JudgeService/Judge
+      judge_service INTERNAL judge checks
+      judge_service INTERNAL judge llm
+        judge_service CLIENT chat large
   cascade_service CLIENT emafusion.judge.v1.JudgeService/Judge
     judge_service SERVER emafusion.judge.v1.JudgeService/Judge
       judge_service INTERNAL judge checks
