@@ -24,7 +24,7 @@ class InferenceSession(Protocol):
 def open_session(path: Path, *, threads: int) -> InferenceSession:
     """Session on the CPU with ``threads`` intra-op threads that never spin.
 
-    Two threads that busy-wait collapse as soon as anything else wants a core, so spinning is off.
+    Threads that busy-wait gain nothing on a busy machine and take time from everybody else (ADR 0005), so spinning is off.
     """
     runtime: Any = onnxruntime
     options = runtime.SessionOptions()

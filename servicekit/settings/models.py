@@ -68,7 +68,7 @@ class LocalModelSettings(Section):
     weights: Name
     """Name of the weights, as `emafusion models list` shows it."""
     threads: int = Field(default=1, ge=1, le=256)
-    """Threads of the inference process. More than one collapses on a busy machine; see the ADR on threads."""
+    """Threads of the inference process. They busy-wait, so more than one pays only where cores are free."""
     context_tokens: int = Field(default=4096, ge=256, le=1_048_576)
     """Context window that is allotted, in tokens."""
     slots: int = Field(default=2, ge=1, le=64)
