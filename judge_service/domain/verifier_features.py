@@ -56,6 +56,8 @@ LEXICON: Final[dict[str, frozenset[str]]] = {
 _LEXEME: Final = {word: name for name, words in LEXICON.items() for word in words}
 
 FORMS: Final = ("number", "percent", "choice", "yes_no", "literal", "text", "prose", "nothing")
+"""Forms of a final answer as the trees know them; a form that is younger than the committed trees counts as the nearest of these."""
+_YOUNGER_FORMS: Final = {"quoted": "text", "exact": "text"}
 
 _SENTENCE = re.compile(r"[.!?](?:\s|$)")
 _LETTER = re.compile(r"\(([A-J])\)|\b(?:option|choice|answer)s? (?:is )?\(?([A-J])\b|^[ \t]{0,4}[-*]{0,2} ?([A-J])[).:]", re.MULTILINE)
@@ -201,7 +203,7 @@ def read_answer(answer: str, question: QuestionSheet) -> AnswerSheet:
         *_relation(words, question),
         *_lexical(words),
         *_arithmetic(text),
-        float(FORMS.index(final.form)),
+        float(FORMS.index(_YOUNGER_FORMS.get(final.form, final.form))),
         *_letters(text, choice),
         *choice_fit(frozenset(words), numbers, choice=choice, options=question.options, question_words=question.words),
         *final_number(final, question.numbers),

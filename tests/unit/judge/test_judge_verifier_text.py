@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from judge_service.domain.final_answer import Form
 from judge_service.domain.verifier_arithmetic import Recomputed, recompute
 from judge_service.domain.verifier_features import (
+    _YOUNGER_FORMS,
     ANSWER_CHARS_MAX,
     ANSWER_FEATURES,
+    FORMS,
     QUESTION_FEATURES,
     AnswerSheet,
     read_answer,
@@ -132,3 +136,21 @@ def test_how_options_compare() -> None:
     assert math.isnan(rank[3])
     assert rows[:, OPTION_FEATURES.index("catch_all")].tolist() == [0.0, 0.0, 0.0, 1.0]
     assert rows[2, OPTION_FEATURES.index("value_relations")] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "form"),
+    [
+        (r"The answer is \boxed{\begin{pmatrix}1 & 2\\3 & 4\end{pmatrix}}", "exact"),
+        ('<answer>"abc"</answer>', "quoted"),
+        ("The answer is 7.", "number"),
+    ],
+)
+def test_an_answer_of_any_form_is_read(answer: str, form: str) -> None:
+    sheet = read_answer(answer, read_question("Compute it."))
+    assert sheet.final.form == form
+    assert len(sheet.features) == len(ANSWER_FEATURES)
+
+
+def test_every_form_of_a_final_answer_has_a_place_among_the_features() -> None:
+    assert {_YOUNGER_FORMS.get(form, form) for form in get_args(Form)} == set(FORMS)
