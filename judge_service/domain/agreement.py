@@ -20,11 +20,16 @@ def opinion_of(case: Case) -> Opinion:
     """
     question = case.question
     mine = final_answer(case.candidate.text, question)
-    others = [answer for answer in (final_answer(other.text, question) for other in case.others) if answer.form != "nothing"]
+    read = [(other.id, final_answer(other.text, question)) for other in case.others]
+    others = [(other_id, answer) for other_id, answer in read if answer.form != "nothing"]
     if not others:
         return Opinion(score=None, explanation="no other answers to compare with")
     if mine.form == "nothing":
         return Opinion(score=0.0, explanation="the answer has no content to compare")
-    matches = [same_answer(mine, other) for other in others]
-    agreeing = sum(match >= AGREES_FROM for match in matches)
-    return Opinion(score=sum(matches) / len(matches), explanation=f"{agreeing} of {len(others)} other answers say the same")
+    matches = [same_answer(mine, other) for _, other in others]
+    agreeing = tuple(other_id for (other_id, _), match in zip(others, matches, strict=True) if match >= AGREES_FROM)
+    return Opinion(
+        score=sum(matches) / len(matches),
+        explanation=f"{len(agreeing)} of {len(others)} other answers say the same",
+        same_answer_as=agreeing,
+    )

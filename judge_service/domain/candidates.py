@@ -58,13 +58,17 @@ class LogprobFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An answer to be judged, or to be compared with."""
+    """An answer to be judged, or to be compared with.
+
+    ``predicted_quality`` is the probability, predicted before any answer was seen, that ``model`` answers this request rightly, 0.0 to 1.0.
+    """
 
     id: str
     text: str
     model: str = ""
     ending: Ending = Ending.UNKNOWN
     logprobs: LogprobFigures | None = None
+    predicted_quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

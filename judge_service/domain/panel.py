@@ -223,4 +223,5 @@ def _scored(judge: Judge, opinion: Opinion, duration_s: float) -> JudgeOutcome:
         duration_s=duration_s,
         cost_nano_usd=opinion.cost_nano_usd,
         usage=opinion.usage,
+        same_answer_as=opinion.same_answer_as if scored else (),
     )

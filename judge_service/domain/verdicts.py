@@ -40,7 +40,8 @@ class TokenUsage:
 class Opinion:
     """What a judge says. ``score`` is 0.0 to 1.0, higher is better, or None when the judge abstains.
 
-    ``explanation`` never quotes the answer. ``criteria`` are (name, score) pairs of judges with a rubric.
+    ``explanation`` never quotes the answer. ``criteria`` are (name, score) pairs of judges with a rubric. ``same_answer_as`` are the ids of
+    the other answers whose final answer is the same, from judges that compare answers.
     """
 
     score: float | None
@@ -49,11 +50,15 @@ class Opinion:
     defects: tuple[Defect, ...] = ()
     cost_nano_usd: int = 0
     usage: TokenUsage = TokenUsage()
+    same_answer_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOutcome:
-    """What came of asking one judge about one candidate. ``score`` is set with ``Status.SCORED`` only."""
+    """What came of asking one judge about one candidate.
+
+    ``score`` is set with ``Status.SCORED`` only; ``same_answer_as`` as in ``Opinion``.
+    """
 
     judge: str
     status: Status
@@ -64,6 +69,7 @@ class JudgeOutcome:
     duration_s: float = 0.0
     cost_nano_usd: int = 0
     usage: TokenUsage = TokenUsage()
+    same_answer_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ def _candidate(candidate: judge_service_pb2.Candidate) -> Candidate:
         model=candidate.model,
         ending=_ENDINGS[candidate.finish_reason],
         logprobs=_figures(candidate.logprobs) if candidate.HasField("logprobs") else None,
+        predicted_quality=candidate.predicted_quality if candidate.HasField("predicted_quality") else None,
     )
 
 
@@ -123,6 +124,7 @@ def judge_outcome(outcome: JudgeOutcome) -> verdict_pb2.JudgeOutcome:
         duration=duration(outcome.duration_s),
         cost_nano_usd=outcome.cost_nano_usd,
         usage=_usage(outcome.usage),
+        same_answer_as=outcome.same_answer_as,
     )
 
 

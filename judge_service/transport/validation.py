@@ -71,6 +71,7 @@ class RequestRules:
                 lambda: check_text(f"{field}.model", candidate.model, chars_min=0, chars_max=MODEL_CHARS_MAX),
                 lambda: _check_enum(f"{field}.finish_reason", candidate.finish_reason, usage_pb2.FinishReason.values()),
                 lambda: _check_logprobs(f"{field}.logprobs", candidate),
+                lambda: check_number(f"{field}.predicted_quality", candidate.predicted_quality, low=0.0, high=1.0),
             )
 
         return check

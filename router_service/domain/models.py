@@ -32,8 +32,8 @@ class CandidateModel:
 class Constraints:
     """What a plan must respect. ``None`` stands for "no limit"; an empty ``allow`` for all enabled models.
 
-    With ``answer_worth_nano_usd``, what a right answer is worth, a plan of one model has the one whose predicted worth exceeds its
-    predicted cost by most. ``models_max`` is 1 or more, ``suitability_min`` 0.0 to 1.0, ``output_tokens_max`` the caller's limit on one
+    With ``answer_worth_nano_usd``, what a right answer is worth, a plan has the models of greatest predicted net worth, greatest first.
+    ``models_max`` is 1 or more, ``suitability_min`` 0.0 to 1.0, ``output_tokens_max`` the caller's limit on one
     answer in tokens.
     """
 

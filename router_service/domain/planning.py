@@ -2,7 +2,8 @@
 
 A model is a candidate when it is enabled, allowed, able, large enough and within the cost ceiling. Among the candidates those with
 ``Φ ≥ τ`` are eligible (all of them when none reaches τ). The plan climbs from the cheapest predicted cost to the best predicted quality
-and leaves out every model that is dearer without being better.
+and leaves out every model that is dearer without being better. With a stated worth of a right answer it holds the models of greatest net
+worth instead, and nothing is left out for being dominated: two cheap unrelated models that agree are worth something.
 """
 
 from __future__ import annotations
@@ -91,11 +92,17 @@ def order_models(
     if not candidates.kept:
         raise EmptyPlan(_by_name(candidates.left_out))
     eligible, reached = _eligible(candidates.kept, constraints.suitability_min)
-    climb = _climb(eligible.kept)
-    shortened = _shorten(climb.kept, constraints, reached=reached)
-    left_out = candidates.left_out + eligible.left_out + climb.left_out + shortened.left_out
-    planned = tuple(PlannedModel(estimate, _place(index, shortened.kept)) for index, estimate in enumerate(shortened.kept))
-    return ModelOrder(planned, _by_name(left_out), _reasons(shortened.kept, constraints, reached=reached))
+    worth = constraints.answer_worth_nano_usd
+    if worth is not None:
+        chosen = _worthiest(eligible.kept, constraints.models_max, worth)
+        planned = tuple(PlannedModel(estimate, _net_worth_in_words(estimate, worth)) for estimate in chosen.kept)
+    else:
+        climb = _climb(eligible.kept)
+        shortened = _shorten(climb.kept, constraints, reached=reached)
+        chosen = _Shortlist(shortened.kept, climb.left_out + shortened.left_out)
+        planned = tuple(PlannedModel(estimate, _place(index, chosen.kept)) for index, estimate in enumerate(chosen.kept))
+    left_out = candidates.left_out + eligible.left_out + chosen.left_out
+    return ModelOrder(planned, _by_name(left_out), _reasons(chosen.kept, constraints, reached=reached))
 
 
 def _by_name(exclusions: Sequence[Exclusion]) -> tuple[Exclusion, ...]:
@@ -225,11 +232,29 @@ def _domination(estimate: Estimate, kept: Sequence[Estimate]) -> Exclusion:
     return Exclusion(estimate.model.name, Cause.DOMINATED, detail)
 
 
+def _worthiest(eligible: Sequence[Estimate], models_max: int, worth: int) -> _Shortlist:
+    """The ``models_max`` models of greatest ``quality·worth - cost``, greatest first; the cheaper first where that is equal."""
+    ranked = sorted(eligible, key=lambda estimate: (-_net_worth(estimate, worth), estimate.cost_nano_usd, estimate.model.name))
+    return _Shortlist(tuple(ranked[:models_max]), _plan_full(ranked[models_max:], models_max))
+
+
+def _net_worth(estimate: Estimate, worth: int) -> float:
+    return estimate.quality * worth - estimate.cost_nano_usd
+
+
+def _net_worth_in_words(estimate: Estimate, worth: int) -> str:
+    return f"net worth {_net_worth(estimate, worth):,.0f} nano-USD; {_figures(estimate)}"
+
+
+def _plan_full(dropped: Sequence[Estimate], models_max: int) -> tuple[Exclusion, ...]:
+    detail = f"the plan holds at most {models_max} models"
+    return tuple(Exclusion(estimate.model.name, Cause.PLAN_FULL, detail) for estimate in dropped)
+
+
 def _shorten(climb: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> _Shortlist:
     """At most ``models_max`` models: the cheapest and the best stay, the steps that gain least quality go first.
 
-    With room for one model only, it is the one of most net worth when the worth of a right answer is stated, the cheapest that reaches
-    a stated suitability, and otherwise the best.
+    With room for one model only, it is the cheapest that reaches a stated suitability, and otherwise the best.
     """
     kept = list(climb)
     dropped: list[Estimate] = []
@@ -240,14 +265,10 @@ def _shorten(climb: Sequence[Estimate], constraints: Constraints, *, reached: bo
     while len(kept) > max(2, constraints.models_max):
         position = min(range(1, len(kept) - 1), key=lambda index: kept[index].quality - kept[index - 1].quality)
         dropped.append(kept.pop(position))
-    detail = f"the plan holds at most {constraints.models_max} models"
-    return _Shortlist(tuple(kept), tuple(Exclusion(estimate.model.name, Cause.PLAN_FULL, detail) for estimate in dropped))
+    return _Shortlist(tuple(kept), _plan_full(dropped, constraints.models_max))
 
 
 def _single(kept: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> Estimate:
-    worth = constraints.answer_worth_nano_usd
-    if worth is not None:
-        return max(kept, key=lambda estimate: estimate.quality * worth - estimate.cost_nano_usd)
     stated = reached and constraints.suitability_min > 0.0
     return kept[0] if stated else max(kept, key=lambda estimate: estimate.quality)
 
@@ -255,7 +276,6 @@ def _single(kept: Sequence[Estimate], constraints: Constraints, *, reached: bool
 def _place(index: int, kept: Sequence[Estimate]) -> str:
     """Why the model stands at ``index``."""
     estimate = kept[index]
-    figures = f"right with probability {estimate.quality:.2f} ± {estimate.suitability.stddev:.2f} for {estimate.cost_nano_usd:,} nano-USD"
     if len(kept) == 1:
         place = "the only choice"
     elif index == 0:
@@ -264,7 +284,12 @@ def _place(index: int, kept: Sequence[Estimate]) -> str:
         place = f"{estimate.quality - kept[index - 1].quality:+.2f} over {kept[index - 1].model.name}"
     else:
         place = f"for when {kept[index - 1].model.name} fails"
-    return f"{place}; {figures} ({_source(estimate.suitability)})"
+    return f"{place}; {_figures(estimate)}"
+
+
+def _figures(estimate: Estimate) -> str:
+    prediction = f"right with probability {estimate.quality:.2f} ± {estimate.suitability.stddev:.2f}"
+    return f"{prediction} for {estimate.cost_nano_usd:,} nano-USD ({_source(estimate.suitability)})"
 
 
 def _source(suitability: Suitability) -> str:
@@ -278,7 +303,9 @@ def _source(suitability: Suitability) -> str:
 
 def _reasons(kept: Sequence[Estimate], constraints: Constraints, *, reached: bool) -> tuple[str, ...]:
     best = max(kept, key=lambda estimate: estimate.quality)
-    reasons = [f"cheapest first; {best.model.name} is predicted best with {best.quality:.2f}"]
+    worth = constraints.answer_worth_nano_usd
+    order = "cheapest first" if worth is None else f"greatest net worth first, with a right answer worth {worth:,} nano-USD"
+    reasons = [f"{order}; {best.model.name} is predicted best with {best.quality:.2f}"]
     if not reached:
         reasons.insert(0, f"no model reaches suitability {constraints.suitability_min:.2f}, so all candidates were weighed")
     return tuple(reasons)

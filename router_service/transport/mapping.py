@@ -30,6 +30,7 @@ def _constraints(request: router_service_pb2.RouteRequest, defaults: ConstraintD
         allow=frozenset(wire.allow_models),
         deny=frozenset(wire.deny_models),
         required_capabilities=frozenset(wire.required_capabilities),
+        answer_worth_nano_usd=wire.answer_worth_nano_usd if wire.HasField("answer_worth_nano_usd") else None,
         output_tokens_max=request.params.max_output_tokens if request.params.HasField("max_output_tokens") else None,
     )
 

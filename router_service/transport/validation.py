@@ -16,6 +16,7 @@ _NAMES_MAX = 256
 _CAPABILITIES_MAX = 16
 _CAPABILITY_CHARS_MAX = 64
 _PLAN_MAX = 16
+_WORTH_MAX = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class RequestRules:
         ]
         if constraints.HasField("models_max"):
             checks.append(lambda: check_number(f"{field}.models_max", constraints.models_max, low=1, high=_PLAN_MAX))
+        if constraints.HasField("answer_worth_nano_usd"):
+            checks.append(lambda: check_number(f"{field}.answer_worth_nano_usd", constraints.answer_worth_nano_usd, low=1, high=_WORTH_MAX))
         check_all(*checks)
 
     def _check_names(self, field: str, names: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ class Ceilings(_message.Message):
     def __init__(self, cost_max_nano_usd: _Optional[int] = ..., attempts_max: _Optional[int] = ..., output_tokens_max: _Optional[int] = ...) -> None: ...
 
 class CompleteRequest(_message.Message):
-    __slots__ = ("messages", "params", "output", "constraints", "ceilings", "policy", "accept_threshold", "fixed_plan")
+    __slots__ = ("messages", "params", "output", "constraints", "ceilings", "policy", "accept_threshold", "fixed_plan", "answer_worth_nano_usd")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class CompleteRequest(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     FIXED_PLAN_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]
     params: _chat_pb2.GenerationParams
     output: _chat_pb2.OutputContract
@@ -39,7 +40,8 @@ class CompleteRequest(_message.Message):
     policy: str
     accept_threshold: float
     fixed_plan: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, messages: _Optional[_Iterable[_Union[_chat_pb2.Message, _Mapping]]] = ..., params: _Optional[_Union[_chat_pb2.GenerationParams, _Mapping]] = ..., output: _Optional[_Union[_chat_pb2.OutputContract, _Mapping]] = ..., constraints: _Optional[_Union[_router_service_pb2.Constraints, _Mapping]] = ..., ceilings: _Optional[_Union[Ceilings, _Mapping]] = ..., policy: _Optional[str] = ..., accept_threshold: _Optional[float] = ..., fixed_plan: _Optional[_Iterable[str]] = ...) -> None: ...
+    answer_worth_nano_usd: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[_chat_pb2.Message, _Mapping]]] = ..., params: _Optional[_Union[_chat_pb2.GenerationParams, _Mapping]] = ..., output: _Optional[_Union[_chat_pb2.OutputContract, _Mapping]] = ..., constraints: _Optional[_Union[_router_service_pb2.Constraints, _Mapping]] = ..., ceilings: _Optional[_Union[Ceilings, _Mapping]] = ..., policy: _Optional[str] = ..., accept_threshold: _Optional[float] = ..., fixed_plan: _Optional[_Iterable[str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
     __slots__ = ("completion",)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CascadeServiceStub:
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough.
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class CascadeServiceStub:
 
 
 class CascadeServiceServicer:
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough.
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough.
     """
 
     def Complete(self, request, context):
@@ -138,7 +138,7 @@ def add_CascadeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CascadeService:
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough.
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CascadeServiceStub:
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough."""
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +46,7 @@ class CascadeServiceStub:
 
 @_typing.type_check_only
 class CascadeServiceAsyncStub(CascadeServiceStub):
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough."""
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Complete: _aio.UnaryUnaryMultiCallable[_cascade_service_pb2.CompleteRequest, _cascade_service_pb2.CompleteResponse]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class CascadeServiceAsyncStub(CascadeServiceStub):
     """Lists the models of the configuration."""
 
 class CascadeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Runs models from cheap to dear, has each answer judged, and stops as soon as one is good enough."""
+    """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough."""
 
     @_abc_1.abstractmethod
     def Complete(

@@ -32,6 +32,12 @@ class EscalationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ESCALATION_REASON_TIMEOUT: _ClassVar[EscalationReason]
     ESCALATION_REASON_UNJUDGED: _ClassVar[EscalationReason]
 
+class PolicyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLICY_KIND_UNSPECIFIED: _ClassVar[PolicyKind]
+    POLICY_KIND_THRESHOLD: _ClassVar[PolicyKind]
+    POLICY_KIND_VALUE: _ClassVar[PolicyKind]
+
 class Ceiling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CEILING_UNSPECIFIED: _ClassVar[Ceiling]
@@ -59,6 +65,9 @@ ESCALATION_REASON_MALFORMED: EscalationReason
 ESCALATION_REASON_PROVIDER_ERROR: EscalationReason
 ESCALATION_REASON_TIMEOUT: EscalationReason
 ESCALATION_REASON_UNJUDGED: EscalationReason
+POLICY_KIND_UNSPECIFIED: PolicyKind
+POLICY_KIND_THRESHOLD: PolicyKind
+POLICY_KIND_VALUE: PolicyKind
 CEILING_UNSPECIFIED: Ceiling
 CEILING_COST: Ceiling
 CEILING_ATTEMPTS: Ceiling
@@ -70,20 +79,24 @@ OUTCOME_BEST_SEEN: Outcome
 OUTCOME_UNJUDGED: Outcome
 
 class Routed(_message.Message):
-    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery")
+    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     STATIC_PLAN_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: _plan_pb2.Plan
     static_plan: bool
     policy: str
     threshold: float
     delivery: DeliveryMode
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ...) -> None: ...
+    policy_kind: PolicyKind
+    answer_worth_nano_usd: int
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
 
 class AttemptStarted(_message.Message):
     __slots__ = ("attempt", "tier", "model")
@@ -148,7 +161,7 @@ class Escalated(_message.Message):
     def __init__(self, from_attempt: _Optional[int] = ..., reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., next_model: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class AttemptSummary(_message.Message):
-    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt")
+    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +178,8 @@ class AttemptSummary(_message.Message):
     ABORTED_EARLY_FIELD_NUMBER: _ClassVar[int]
     TOKENS_SAVED_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_GAIN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     tier: int
     model: str
@@ -181,10 +196,12 @@ class AttemptSummary(_message.Message):
     aborted_early: bool
     tokens_saved: int
     continues_attempt: int
-    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ...) -> None: ...
+    expected_gain: float
+    price: float
+    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete")
+    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +217,10 @@ class Completion(_message.Message):
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
     INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTING_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    STOP_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     text: str
     model: str
@@ -215,7 +236,11 @@ class Completion(_message.Message):
     trace_id: str
     policy_hash: str
     incomplete: bool
-    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ...) -> None: ...
+    supporting_attempts: _containers.RepeatedScalarFieldContainer[int]
+    stop_detail: str
+    policy_kind: PolicyKind
+    answer_worth_nano_usd: int
+    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("completion",)

@@ -28,7 +28,7 @@ from emafusion.common.v1 import usage_pb2 as emafusion_dot_common_dot_v1_dot_usa
 from emafusion.judge.v1 import verdict_pb2 as emafusion_dot_judge_dot_v1_dot_verdict__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&emafusion/judge/v1/judge_service.proto\x12\x12\x65mafusion.judge.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a emafusion/judge/v1/verdict.proto\"\xa5\x01\n\tCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x38\n\rfinish_reason\x18\x04 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12\x35\n\x08logprobs\x18\x05 \x01(\x0b\x32#.emafusion.common.v1.LogprobSummary\"\x81\x01\n\x05Panel\x12\x0e\n\x06judges\x18\x01 \x03(\t\x12\x1d\n\x10\x61\x63\x63\x65pt_threshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11\x63ost_max_nano_usd\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\x13\n\x11_accept_thresholdB\x14\n\x12_cost_max_nano_usd\"\xfe\x01\n\x0cJudgeRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x31\n\ncandidates\x18\x02 \x03(\x0b\x32\x1d.emafusion.judge.v1.Candidate\x12,\n\x05peers\x18\x03 \x03(\x0b\x32\x1d.emafusion.judge.v1.Candidate\x12\x33\n\x06output\x18\x04 \x01(\x0b\x32#.emafusion.common.v1.OutputContract\x12(\n\x05panel\x18\x05 \x01(\x0b\x32\x19.emafusion.judge.v1.Panel\"\x94\x01\n\x10\x43\x61ndidateOutcome\x12\x14\n\x0c\x63\x61ndidate_id\x18\x01 \x01(\t\x12.\n\x07verdict\x18\x02 \x01(\x0b\x32\x1b.emafusion.judge.v1.VerdictH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"t\n\rJudgeResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.emafusion.judge.v1.CandidateOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"G\n\x12StreamJudgeRequest\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .emafusion.judge.v1.JudgeRequest\"U\n\nJudgeSpoke\x12\x14\n\x0c\x63\x61ndidate_id\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .emafusion.judge.v1.JudgeOutcome\"=\n\x0eJudgeCompleted\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\xc1\x01\n\x13StreamJudgeResponse\x12/\n\x05spoke\x18\x01 \x01(\x0b\x32\x1e.emafusion.judge.v1.JudgeSpokeH\x00\x12\x37\n\x07outcome\x18\x02 \x01(\x0b\x32$.emafusion.judge.v1.CandidateOutcomeH\x00\x12\x37\n\tcompleted\x18\x03 \x01(\x0b\x32\".emafusion.judge.v1.JudgeCompletedH\x00\x42\x07\n\x05\x65vent\"`\n\tJudgeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x12\x17\n\x0f\x64isabled_reason\x18\x05 \x01(\t\"\x13\n\x11ListJudgesRequest\"X\n\x12ListJudgesResponse\x12-\n\x06judges\x18\x01 \x03(\x0b\x32\x1d.emafusion.judge.v1.JudgeInfo\x12\x13\n\x0b\x63\x61libration\x18\x02 \x01(\t2\xaa\x02\n\x0cJudgeService\x12Q\n\x05Judge\x12 .emafusion.judge.v1.JudgeRequest\x1a!.emafusion.judge.v1.JudgeResponse\"\x03\x90\x02\x01\x12\x65\n\x0bStreamJudge\x12&.emafusion.judge.v1.StreamJudgeRequest\x1a\'.emafusion.judge.v1.StreamJudgeResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\nListJudges\x12%.emafusion.judge.v1.ListJudgesRequest\x1a&.emafusion.judge.v1.ListJudgesResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&emafusion/judge/v1/judge_service.proto\x12\x12\x65mafusion.judge.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a emafusion/judge/v1/verdict.proto\"\xdb\x01\n\tCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x38\n\rfinish_reason\x18\x04 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12\x35\n\x08logprobs\x18\x05 \x01(\x0b\x32#.emafusion.common.v1.LogprobSummary\x12\x1e\n\x11predicted_quality\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_predicted_quality\"\x81\x01\n\x05Panel\x12\x0e\n\x06judges\x18\x01 \x03(\t\x12\x1d\n\x10\x61\x63\x63\x65pt_threshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11\x63ost_max_nano_usd\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\x13\n\x11_accept_thresholdB\x14\n\x12_cost_max_nano_usd\"\xfe\x01\n\x0cJudgeRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x31\n\ncandidates\x18\x02 \x03(\x0b\x32\x1d.emafusion.judge.v1.Candidate\x12,\n\x05peers\x18\x03 \x03(\x0b\x32\x1d.emafusion.judge.v1.Candidate\x12\x33\n\x06output\x18\x04 \x01(\x0b\x32#.emafusion.common.v1.OutputContract\x12(\n\x05panel\x18\x05 \x01(\x0b\x32\x19.emafusion.judge.v1.Panel\"\x94\x01\n\x10\x43\x61ndidateOutcome\x12\x14\n\x0c\x63\x61ndidate_id\x18\x01 \x01(\t\x12.\n\x07verdict\x18\x02 \x01(\x0b\x32\x1b.emafusion.judge.v1.VerdictH\x00\x12/\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"t\n\rJudgeResponse\x12\x36\n\x08outcomes\x18\x01 \x03(\x0b\x32$.emafusion.judge.v1.CandidateOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"G\n\x12StreamJudgeRequest\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .emafusion.judge.v1.JudgeRequest\"U\n\nJudgeSpoke\x12\x14\n\x0c\x63\x61ndidate_id\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0b\x32 .emafusion.judge.v1.JudgeOutcome\"=\n\x0eJudgeCompleted\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\xc1\x01\n\x13StreamJudgeResponse\x12/\n\x05spoke\x18\x01 \x01(\x0b\x32\x1e.emafusion.judge.v1.JudgeSpokeH\x00\x12\x37\n\x07outcome\x18\x02 \x01(\x0b\x32$.emafusion.judge.v1.CandidateOutcomeH\x00\x12\x37\n\tcompleted\x18\x03 \x01(\x0b\x32\".emafusion.judge.v1.JudgeCompletedH\x00\x42\x07\n\x05\x65vent\"`\n\tJudgeInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x12\x17\n\x0f\x64isabled_reason\x18\x05 \x01(\t\"\x13\n\x11ListJudgesRequest\"X\n\x12ListJudgesResponse\x12-\n\x06judges\x18\x01 \x03(\x0b\x32\x1d.emafusion.judge.v1.JudgeInfo\x12\x13\n\x0b\x63\x61libration\x18\x02 \x01(\t2\xaa\x02\n\x0cJudgeService\x12Q\n\x05Judge\x12 .emafusion.judge.v1.JudgeRequest\x1a!.emafusion.judge.v1.JudgeResponse\"\x03\x90\x02\x01\x12\x65\n\x0bStreamJudge\x12&.emafusion.judge.v1.StreamJudgeRequest\x1a\'.emafusion.judge.v1.StreamJudgeResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\nListJudges\x12%.emafusion.judge.v1.ListJudgesRequest\x1a&.emafusion.judge.v1.ListJudgesResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,29 +42,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JUDGESERVICE'].methods_by_name['ListJudges']._loaded_options = None
   _globals['_JUDGESERVICE'].methods_by_name['ListJudges']._serialized_options = b'\220\002\001'
   _globals['_CANDIDATE']._serialized_start=202
-  _globals['_CANDIDATE']._serialized_end=367
-  _globals['_PANEL']._serialized_start=370
-  _globals['_PANEL']._serialized_end=499
-  _globals['_JUDGEREQUEST']._serialized_start=502
-  _globals['_JUDGEREQUEST']._serialized_end=756
-  _globals['_CANDIDATEOUTCOME']._serialized_start=759
-  _globals['_CANDIDATEOUTCOME']._serialized_end=907
-  _globals['_JUDGERESPONSE']._serialized_start=909
-  _globals['_JUDGERESPONSE']._serialized_end=1025
-  _globals['_STREAMJUDGEREQUEST']._serialized_start=1027
-  _globals['_STREAMJUDGEREQUEST']._serialized_end=1098
-  _globals['_JUDGESPOKE']._serialized_start=1100
-  _globals['_JUDGESPOKE']._serialized_end=1185
-  _globals['_JUDGECOMPLETED']._serialized_start=1187
-  _globals['_JUDGECOMPLETED']._serialized_end=1248
-  _globals['_STREAMJUDGERESPONSE']._serialized_start=1251
-  _globals['_STREAMJUDGERESPONSE']._serialized_end=1444
-  _globals['_JUDGEINFO']._serialized_start=1446
-  _globals['_JUDGEINFO']._serialized_end=1542
-  _globals['_LISTJUDGESREQUEST']._serialized_start=1544
-  _globals['_LISTJUDGESREQUEST']._serialized_end=1563
-  _globals['_LISTJUDGESRESPONSE']._serialized_start=1565
-  _globals['_LISTJUDGESRESPONSE']._serialized_end=1653
-  _globals['_JUDGESERVICE']._serialized_start=1656
-  _globals['_JUDGESERVICE']._serialized_end=1954
+  _globals['_CANDIDATE']._serialized_end=421
+  _globals['_PANEL']._serialized_start=424
+  _globals['_PANEL']._serialized_end=553
+  _globals['_JUDGEREQUEST']._serialized_start=556
+  _globals['_JUDGEREQUEST']._serialized_end=810
+  _globals['_CANDIDATEOUTCOME']._serialized_start=813
+  _globals['_CANDIDATEOUTCOME']._serialized_end=961
+  _globals['_JUDGERESPONSE']._serialized_start=963
+  _globals['_JUDGERESPONSE']._serialized_end=1079
+  _globals['_STREAMJUDGEREQUEST']._serialized_start=1081
+  _globals['_STREAMJUDGEREQUEST']._serialized_end=1152
+  _globals['_JUDGESPOKE']._serialized_start=1154
+  _globals['_JUDGESPOKE']._serialized_end=1239
+  _globals['_JUDGECOMPLETED']._serialized_start=1241
+  _globals['_JUDGECOMPLETED']._serialized_end=1302
+  _globals['_STREAMJUDGERESPONSE']._serialized_start=1305
+  _globals['_STREAMJUDGERESPONSE']._serialized_end=1498
+  _globals['_JUDGEINFO']._serialized_start=1500
+  _globals['_JUDGEINFO']._serialized_end=1596
+  _globals['_LISTJUDGESREQUEST']._serialized_start=1598
+  _globals['_LISTJUDGESREQUEST']._serialized_end=1617
+  _globals['_LISTJUDGESRESPONSE']._serialized_start=1619
+  _globals['_LISTJUDGESRESPONSE']._serialized_end=1707
+  _globals['_JUDGESERVICE']._serialized_start=1710
+  _globals['_JUDGESERVICE']._serialized_end=2008
 # @@protoc_insertion_point(module_scope)

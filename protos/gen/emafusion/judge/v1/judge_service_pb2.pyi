@@ -11,18 +11,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Candidate(_message.Message):
-    __slots__ = ("id", "text", "model", "finish_reason", "logprobs")
+    __slots__ = ("id", "text", "model", "finish_reason", "logprobs", "predicted_quality")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_QUALITY_FIELD_NUMBER: _ClassVar[int]
     id: str
     text: str
     model: str
     finish_reason: _usage_pb2.FinishReason
     logprobs: _usage_pb2.LogprobSummary
-    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., logprobs: _Optional[_Union[_usage_pb2.LogprobSummary, _Mapping]] = ...) -> None: ...
+    predicted_quality: float
+    def __init__(self, id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., logprobs: _Optional[_Union[_usage_pb2.LogprobSummary, _Mapping]] = ..., predicted_quality: _Optional[float] = ...) -> None: ...
 
 class Panel(_message.Message):
     __slots__ = ("judges", "accept_threshold", "cost_max_nano_usd")

@@ -35,7 +35,7 @@ class CriterionScore(_message.Message):
     def __init__(self, criterion: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class JudgeOutcome(_message.Message):
-    __slots__ = ("judge", "status", "score", "explanation", "criteria", "defects", "duration", "cost_nano_usd", "usage")
+    __slots__ = ("judge", "status", "score", "explanation", "criteria", "defects", "duration", "cost_nano_usd", "usage", "same_answer_as")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[JudgeOutcome.Status]
@@ -59,6 +59,7 @@ class JudgeOutcome(_message.Message):
     DURATION_FIELD_NUMBER: _ClassVar[int]
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    SAME_ANSWER_AS_FIELD_NUMBER: _ClassVar[int]
     judge: str
     status: JudgeOutcome.Status
     score: float
@@ -68,7 +69,8 @@ class JudgeOutcome(_message.Message):
     duration: _duration_pb2.Duration
     cost_nano_usd: int
     usage: _usage_pb2.Usage
-    def __init__(self, judge: _Optional[str] = ..., status: _Optional[_Union[JudgeOutcome.Status, str]] = ..., score: _Optional[float] = ..., explanation: _Optional[str] = ..., criteria: _Optional[_Iterable[_Union[CriterionScore, _Mapping]]] = ..., defects: _Optional[_Iterable[_Union[Defect, str]]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+    same_answer_as: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, judge: _Optional[str] = ..., status: _Optional[_Union[JudgeOutcome.Status, str]] = ..., score: _Optional[float] = ..., explanation: _Optional[str] = ..., criteria: _Optional[_Iterable[_Union[CriterionScore, _Mapping]]] = ..., defects: _Optional[_Iterable[_Union[Defect, str]]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., same_answer_as: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("confidence", "disagreement", "outcomes", "defects", "stopped_early", "evidence", "calibration", "cost_nano_usd")

@@ -12,20 +12,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Constraints(_message.Message):
-    __slots__ = ("attempt_cost_max_nano_usd", "allow_models", "deny_models", "required_capabilities", "models_max", "suitability_min")
+    __slots__ = ("attempt_cost_max_nano_usd", "allow_models", "deny_models", "required_capabilities", "models_max", "suitability_min", "answer_worth_nano_usd")
     ATTEMPT_COST_MAX_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     ALLOW_MODELS_FIELD_NUMBER: _ClassVar[int]
     DENY_MODELS_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     MODELS_MAX_FIELD_NUMBER: _ClassVar[int]
     SUITABILITY_MIN_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     attempt_cost_max_nano_usd: int
     allow_models: _containers.RepeatedScalarFieldContainer[str]
     deny_models: _containers.RepeatedScalarFieldContainer[str]
     required_capabilities: _containers.RepeatedScalarFieldContainer[str]
     models_max: int
     suitability_min: float
-    def __init__(self, attempt_cost_max_nano_usd: _Optional[int] = ..., allow_models: _Optional[_Iterable[str]] = ..., deny_models: _Optional[_Iterable[str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., models_max: _Optional[int] = ..., suitability_min: _Optional[float] = ...) -> None: ...
+    answer_worth_nano_usd: int
+    def __init__(self, attempt_cost_max_nano_usd: _Optional[int] = ..., allow_models: _Optional[_Iterable[str]] = ..., deny_models: _Optional[_Iterable[str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., models_max: _Optional[int] = ..., suitability_min: _Optional[float] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
     __slots__ = ("messages", "params", "constraints")
