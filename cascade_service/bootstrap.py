@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import structlog
@@ -16,12 +17,14 @@ from emafusion.router.v1 import router_service_pb2
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
 from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCascade, current_trace_id
 from cascade_service.adapters.judge_over_grpc import JudgeOverGrpc
+from cascade_service.adapters.onnx_gain import open_gain_model
 from cascade_service.adapters.provider_model import ProviderModel
 from cascade_service.adapters.router_over_grpc import RouterOverGrpc
 from cascade_service.adapters.system_clock import SystemClock
 from cascade_service.config import cascade_rules, catalogue, request_defaults
 from cascade_service.domain.cascade import Cascade
 from cascade_service.domain.errors import StoreUnavailable
+from cascade_service.domain.gain import GainModel
 from cascade_service.domain.recording import Recorder
 from cascade_service.domain.rules import CascadeParts
 from cascade_service.transport.errors import error_table
@@ -31,12 +34,16 @@ from cascade_service.transport.validation import RequestRules
 from providers.build import build_models, model_availability
 from providers.port import ChatModel
 from servicekit.access import AccessRules
+from servicekit.artifacts import ArtifactError
 from servicekit.channels import open_channel
 from servicekit.credentials import PeerCredentials
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
 from servicekit.settings.auth import Scope
-from servicekit.settings.load import LoadedSettings
+from servicekit.settings.cascade import ValuePolicySettings
+from servicekit.settings.load import ConfigurationError, LoadedSettings
+from servicekit.settings.root import Settings
+from servicekit.settings.schema import Problem
 from servicekit.telemetry import Telemetry, start_telemetry
 
 SERVICE_NAME = cascade_service_pb2.DESCRIPTOR.services_by_name["CascadeService"].full_name
@@ -111,21 +118,36 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
         catalogue=known_models,
         clock=clock,
         rules=cascade_rules(settings),
+        gain_model=_gain_model(settings),
     )
     cascade = InstrumentedCascade(Cascade(parts, recorder), meters=CascadeMeters(telemetry.meter), clock=clock)
     defaults = request_defaults(settings)
+    kinds = {name: policy.kind for name, policy in defaults.policies.items()}
     servicer = CascadeServicer(
         ServicerParts(
             cascade=cascade,
             store=store,
             catalogue=known_models,
-            rules=RequestRules(limits=settings.limits, models=known_models, policies=defaults.policies),
+            rules=RequestRules(limits=settings.limits, models=known_models, policies=kinds, default_policy=defaults.default_policy),
             reader=RequestReader(defaults, new_id=lambda: uuid.uuid4().hex),
             clock=clock,
             trace_id=current_trace_id,
         )
     )
     return CascadeService(servicer=servicer, errors=error_table(), store=store, recorder=recorder, models=models, channels=channels)
+
+
+def _gain_model(settings: Settings) -> GainModel | None:
+    """The gain model, which nobody needs without value policies. Raises ``ConfigurationError`` naming the policy that can't be had."""
+    names = [policy.name for policy in settings.cascade.policies if isinstance(policy, ValuePolicySettings)]
+    if not names:
+        return None
+    try:
+        return open_gain_model(Path(settings.artifacts.directory) / settings.cascade.gain_model)
+    except ArtifactError as error:
+        raise ConfigurationError(
+            [Problem(f"cascade.policies.{names[0]}", f"a policy of kind value needs its gain model: {error}")]
+        ) from error
 
 
 def access_rules(loaded: LoadedSettings) -> AccessRules:

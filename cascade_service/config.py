@@ -9,19 +9,24 @@ from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.rules import CascadeRules
+from cascade_service.domain.value import ValuePolicy
 from providers.pricing import to_price
+from servicekit.settings.cascade import ThresholdPolicySettings, ValuePolicySettings
 from servicekit.settings.models import ModelSettings
 from servicekit.settings.root import Settings
+
+_NANO_PER_USD = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDefaults:
     """What a request gets that does not ask for something else. ``ceilings`` are upper bounds as well."""
 
-    policies: Mapping[str, ThresholdPolicy]
+    policies: Mapping[str, Policy]
     default_policy: str
     delivery: DeliveryMode
     ceilings: Ceilings
@@ -32,16 +37,7 @@ def request_defaults(settings: Settings) -> RequestDefaults:
     """The defaults of requests."""
     cascade = settings.cascade
     return RequestDefaults(
-        policies={
-            policy.name: ThresholdPolicy(
-                name=policy.name,
-                threshold=policy.threshold,
-                disagreement_max=policy.disagreement_max,
-                prefix_threshold=policy.prefix_threshold,
-                prefix_hopeless_below=policy.prefix_hopeless_below,
-            )
-            for policy in cascade.policies
-        },
+        policies={policy.name: _policy(policy) for policy in cascade.policies},
         default_policy=cascade.default_policy,
         delivery=DeliveryMode(cascade.default_delivery),
         ceilings=Ceilings(
@@ -52,7 +48,6 @@ def request_defaults(settings: Settings) -> RequestDefaults:
         prefix=PrefixRules(
             hold_tokens=cascade.prefix.hold_tokens,
             checkpoint_tokens=cascade.prefix.checkpoint_tokens,
-            judges=tuple(judge.name for judge in settings.judge.judges if judge.kind != "llm"),
             judge_timeout_s=cascade.prefix.judge_timeout_ms / 1e3,
         ),
     )
@@ -72,7 +67,28 @@ def cascade_rules(settings: Settings) -> CascadeRules:
         static_plan=cascade.when_router_down.models,
         refuse_unjudged=cascade.when_judge_down == "fail",
         answer_chars_max=settings.limits.candidate_chars_max,
+        cheap_judges=tuple(judge.name for judge in settings.judge.judges if judge.kind != "llm"),
     )
+
+
+def _policy(settings: ThresholdPolicySettings | ValuePolicySettings) -> Policy:
+    match settings:
+        case ThresholdPolicySettings():
+            return ThresholdPolicy(
+                name=settings.name,
+                threshold=settings.threshold,
+                disagreement_max=settings.disagreement_max,
+                prefix_threshold=settings.prefix_threshold,
+                prefix_hopeless_below=settings.prefix_hopeless_below,
+            )
+        case ValuePolicySettings():
+            return ValuePolicy(
+                name=settings.name,
+                answer_worth_nano_usd=round(settings.answer_worth_usd * _NANO_PER_USD),
+                threshold=settings.threshold,
+                prefix_threshold=settings.prefix_threshold,
+                prefix_hopeless_below=settings.prefix_hopeless_below,
+            )
 
 
 def catalogue(settings: Settings, availability: Mapping[str, str]) -> dict[str, ConfiguredModel]:

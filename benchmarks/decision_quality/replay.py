@@ -11,13 +11,13 @@ import numpy as np
 from benchmarks.decision_quality.pools import Floats
 from benchmarks.decision_quality.recordings import Answer, ModelFacts, Question
 from cascade_service.domain import ports as cascade_ports
-from cascade_service.domain.chat import FinishReason, Usage
+from cascade_service.domain.chat import FinishReason, Message, Usage
 from cascade_service.domain.decision import Decision, Feedback
 from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, RouterUnavailable
 from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelEvent, TextChunk
 from cascade_service.domain.plan import Plan, PlannedModel, RouteKind
 from cascade_service.domain.pricing import Price
-from cascade_service.domain.verdict import Verdict
+from cascade_service.domain.verdict import JudgeOutcome, JudgeStatus, Verdict
 from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from judge_service.domain.panel import Panel, PanelRequest
 from judge_service.domain.verdicts import NoVerdict
@@ -61,6 +61,11 @@ class SilentJudge:
         del question, timeout_s
         raise JudgeUnavailable("this method does not judge")
 
+    async def judge_all(self, question: cascade_ports.JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """Raises ``JudgeUnavailable``."""
+        del question, timeout_s
+        raise JudgeUnavailable("this method does not judge")
+
 
 @dataclass(slots=True)
 class PanelInProcess:
@@ -72,28 +77,63 @@ class PanelInProcess:
     async def judge(self, question: cascade_ports.JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The panel's verdict. Raises ``JudgeUnavailable`` when it has none."""
         del timeout_s
-        answers = (question.candidate, *question.peers)
-        key = (question.messages[-1].content, *(answer.model for answer in answers))
+        return await self._verdict(question.messages, question.candidate, question.peers)
+
+    async def judge_all(self, question: cascade_ports.JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """The panel's verdict on each candidate beside the others."""
+        del timeout_s
+        answers = question.candidates
+        return tuple(
+            [
+                await self._verdict(question.messages, answer, (*answers[:place], *answers[place + 1 :]))
+                for place, answer in enumerate(answers)
+            ]
+        )
+
+    async def _verdict(
+        self, messages: tuple[Message, ...], candidate: cascade_ports.Answer, peers: tuple[cascade_ports.Answer, ...]
+    ) -> Verdict:
+        key = (messages[-1].content, *(part for answer in (candidate, *peers) for part in (answer.id, answer.model)))
         if key not in self._known:
-            self._known[key] = await self._ask(question)
+            self._known[key] = await self._ask(messages, candidate, peers)
         return self._known[key]
 
-    async def _ask(self, question: cascade_ports.JudgeQuestion) -> Verdict:
+    async def _ask(
+        self, messages: tuple[Message, ...], candidate: cascade_ports.Answer, peers: tuple[cascade_ports.Answer, ...]
+    ) -> Verdict:
         case = Case(
-            conversation=tuple(Turn(Speaker.USER, message.content) for message in question.messages),
-            candidate=_candidate(question.candidate),
-            others=tuple(_candidate(peer) for peer in question.peers),
+            conversation=tuple(Turn(Speaker.USER, message.content) for message in messages),
+            candidate=_candidate(candidate),
+            others=tuple(_candidate(peer) for peer in peers),
         )
         (result,) = await self.panel.judge(PanelRequest(cases=(case,), deadline_s=JUDGE_DEADLINE_S))
         if isinstance(result, NoVerdict):
             raise JudgeUnavailable("every judge failed")
         return Verdict(
-            confidence=result.confidence, disagreement=result.disagreement, evidence=result.evidence, calibration=result.calibration
+            confidence=result.confidence,
+            disagreement=result.disagreement,
+            outcomes=tuple(
+                JudgeOutcome(
+                    judge=outcome.judge,
+                    status=JudgeStatus(outcome.status.value),
+                    score=outcome.score,
+                    same_answer_as=outcome.same_answer_as,
+                )
+                for outcome in result.outcomes
+            ),
+            evidence=result.evidence,
+            calibration=result.calibration,
         )
 
 
 def _candidate(answer: cascade_ports.Answer) -> Candidate:
-    return Candidate(id=answer.id, text=answer.text, model=answer.model, ending=Ending(_ENDINGS[answer.finish_reason]))
+    return Candidate(
+        id=answer.id,
+        text=answer.text,
+        model=answer.model,
+        ending=Ending(_ENDINGS[answer.finish_reason]),
+        predicted_quality=answer.predicted_quality,
+    )
 
 
 _ENDINGS: Mapping[FinishReason, str] = {
@@ -121,7 +161,7 @@ class RouterInProcess:
             suitability_min=wanted.suitability_min or 0.0,
             allow=frozenset(wanted.allow_models),
             deny=frozenset(wanted.deny_models),
-            answer_worth_nano_usd=self.answer_worth_nano_usd,
+            answer_worth_nano_usd=wanted.answer_worth_nano_usd or self.answer_worth_nano_usd,
         )
         plan = await self.decider.decide(Query(tuple(message.content for message in question.messages), constraints), self.reading)
         models = tuple(

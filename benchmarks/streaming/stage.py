@@ -140,7 +140,10 @@ def cascade_of(models: Mapping[str, ProviderModel], panel: PerfectPanel) -> Casc
         catalogue=catalogue,
         clock=_LoopClock(),
         rules=CascadeRules(
-            times=TimeLimits(attempt_s=_LONG_S, attempt_min_s=0.0, margin_s=0.0), router_timeout_s=1.0, judge_timeout_s=_LONG_S
+            times=TimeLimits(attempt_s=_LONG_S, attempt_min_s=0.0, margin_s=0.0),
+            router_timeout_s=1.0,
+            judge_timeout_s=_LONG_S,
+            cheap_judges=(CHECKS,),
         ),
     )
     return Cascade(parts, Recorder(_NoStore(), timeout_s=_LONG_S, record_text=False))
@@ -159,5 +162,5 @@ def request_of(item: Item, setting: Setting, ladder: Sequence[str], *, now_s: fl
         delivery=setting.delivery,
         fixed_plan=tuple(ladder),
         deadline_at_s=now_s + _LONG_S,
-        prefix=PrefixRules(hold_tokens=setting.hold_tokens, checkpoint_tokens=setting.checkpoint_tokens, judges=(CHECKS,)),
+        prefix=PrefixRules(hold_tokens=setting.hold_tokens, checkpoint_tokens=setting.checkpoint_tokens),
     )

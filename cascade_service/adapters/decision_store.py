@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cascade_service.adapters.tables import decisions, feedback, metadata
+from cascade_service.adapters.tables import create_tables, decisions, feedback
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completion, DeliveryMode
@@ -39,9 +39,9 @@ class SqlDecisionStore:
         self._engine = engine
 
     async def prepare(self) -> None:
-        """Creates the tables that are missing. Raises ``StoreUnavailable``."""
+        """Creates the tables and columns that are missing. Raises ``StoreUnavailable``."""
         async with self._transaction() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(create_tables)
 
     async def check(self) -> None:
         """Returns when the database answers. Raises ``StoreUnavailable``."""
@@ -155,6 +155,8 @@ def _values(decision: Decision) -> dict[str, object]:
         "delivery": decision.delivery.value,
         "error_reason": decision.error_reason,
         "trace_id": decision.trace_id,
+        "policy_kind": decision.policy_kind,
+        "answer_worth_nano_usd": decision.answer_worth_nano_usd,
         "prompt": None if decision.prompt_json is None else json.loads(decision.prompt_json),
         "plan": None if decision.plan is None else _PLAN.dump_python(decision.plan, mode="json"),
         "attempts": _ATTEMPTS.dump_python(decision.attempts, mode="json"),
@@ -178,6 +180,8 @@ def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
         completion=None if completion is None else _COMPLETION.validate_python(completion),
         error_reason=row["error_reason"],
         trace_id=row["trace_id"],
+        policy_kind=row["policy_kind"],
+        answer_worth_nano_usd=row["answer_worth_nano_usd"],
         feedback=opinions,
     )
 

@@ -141,10 +141,13 @@ class _Telling:
             {
                 semconv.EMAFUSION_CASCADE_DECISION_ID: event.decision_id,
                 semconv.EMAFUSION_CASCADE_POLICY: event.policy,
+                semconv.EMAFUSION_CASCADE_POLICY_KIND: event.policy_kind,
                 semconv.EMAFUSION_CASCADE_THRESHOLD: event.threshold,
                 **self._delivery,
             }
         )
+        if event.answer_worth_nano_usd is not None:
+            self._span.set_attribute(semconv.EMAFUSION_CASCADE_ANSWER_WORTH_NANO_USD, event.answer_worth_nano_usd)
         planned = [model.model for model in event.plan.models]
         self._span.add_event(
             semconv.EVENT_CASCADE_ROUTED,
@@ -167,6 +170,9 @@ class _Telling:
         }
         if event.confidence is not None:
             attributes[semconv.EMAFUSION_CASCADE_CONFIDENCE] = event.confidence
+        if event.expected_gain is not None and event.price is not None:
+            attributes[semconv.EMAFUSION_CASCADE_EXPECTED_GAIN] = event.expected_gain
+            attributes[semconv.EMAFUSION_CASCADE_PRICE] = event.price
         self._span.add_event(semconv.EVENT_CASCADE_ESCALATED, attributes)
         self._meters.escalations.add(1, {semconv.EMAFUSION_CASCADE_REASON: event.reason.value})
         self._count_attempt(event.from_attempt, event.reason.value)
@@ -181,11 +187,14 @@ class _Telling:
             semconv.EMAFUSION_CASCADE_ATTEMPTS: len(completion.attempts),
             semconv.EMAFUSION_CASCADE_COST_NANO_USD: completion.cost_nano_usd,
             semconv.EMAFUSION_CASCADE_POLICY_HASH: completion.policy_hash,
+            semconv.EMAFUSION_CASCADE_SUPPORTING_ATTEMPTS: len(completion.supporting_attempts),
         }
         if completion.confidence is not None:
             attributes[semconv.EMAFUSION_CASCADE_CONFIDENCE] = completion.confidence
         if completion.ceiling is not None:
             attributes[semconv.EMAFUSION_CASCADE_CEILING] = completion.ceiling.value
+        if completion.stop_detail:
+            attributes[semconv.EMAFUSION_CASCADE_STOP_DETAIL] = completion.stop_detail
         self._span.set_attributes(attributes)
         outcome = {semconv.EMAFUSION_CASCADE_OUTCOME: completion.outcome.value}
         self._meters.requests.add(1, outcome | self._delivery)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
 import structlog
 from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc
 
-from cascade_service.adapters.wire import NotUnderstood, judge_request_to_wire, verdict_from_wire
+from cascade_service.adapters.wire import NotUnderstood, joint_request_to_wire, judge_request_to_wire, verdict_from_wire
 from cascade_service.domain.errors import JudgeUnavailable
-from cascade_service.domain.ports import JudgeQuestion
+from cascade_service.domain.ports import JointQuestion, JudgeQuestion
 from cascade_service.domain.verdict import Verdict
 from servicekit.errors import read_status
 
@@ -28,9 +29,20 @@ class JudgeOverGrpc:
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The panel's verdict on the candidate. Raises ``JudgeUnavailable``, whatever went wrong: no verdict is no verdict."""
+        (verdict,) = await self._ask(judge_request_to_wire(question), timeout_s=timeout_s)
+        if isinstance(verdict, _NoVerdict):
+            raise JudgeUnavailable(f"the panel has no verdict: {verdict.why}")
+        return verdict
+
+    async def judge_all(self, question: JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """The panel's verdict on each candidate, None where it has none. Raises ``JudgeUnavailable``, whatever went wrong."""
+        verdicts = await self._ask(joint_request_to_wire(question), timeout_s=timeout_s)
+        return tuple(None if isinstance(verdict, _NoVerdict) else verdict for verdict in verdicts)
+
+    async def _ask(self, request: judge_service_pb2.JudgeRequest, *, timeout_s: float) -> tuple[Verdict | _NoVerdict, ...]:
         try:
-            response = await self._stub.Judge(judge_request_to_wire(question), timeout=timeout_s)
-            return _verdict(response, question.candidate.id)
+            response = await self._stub.Judge(request, timeout=timeout_s)
+            return tuple(_verdict(response, candidate.id) for candidate in request.candidates)
         except grpc.aio.AioRpcError as error:
             status = read_status(error)
             _log.warning("judge_unavailable", code=status.code.name, reason=status.reason, detail=status.message)
@@ -40,10 +52,15 @@ class JudgeOverGrpc:
             raise JudgeUnavailable(f"the verdict can't be understood: {error}") from error
 
 
-def _verdict(response: judge_service_pb2.JudgeResponse, candidate_id: str) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class _NoVerdict:
+    """The panel has no verdict on a candidate, and why."""
+
+    why: str
+
+
+def _verdict(response: judge_service_pb2.JudgeResponse, candidate_id: str) -> Verdict | _NoVerdict:
     for outcome in response.outcomes:
         if outcome.candidate_id == candidate_id:
-            if outcome.HasField("verdict"):
-                return verdict_from_wire(outcome.verdict)
-            raise JudgeUnavailable(f"the panel has no verdict: {outcome.error.message}")
+            return verdict_from_wire(outcome.verdict) if outcome.HasField("verdict") else _NoVerdict(outcome.error.message)
     raise NotUnderstood("it judges another candidate")

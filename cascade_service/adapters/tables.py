@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, inspect
+from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -20,6 +22,8 @@ decisions = Table(
     Column("delivery", String(16), nullable=False),
     Column("error_reason", String(64), nullable=False),
     Column("trace_id", String(32), nullable=False),
+    Column("policy_kind", String(16), nullable=False, server_default="threshold"),
+    Column("answer_worth_nano_usd", BigInteger),
     Column("prompt", _Document),
     Column("plan", _Document),
     Column("attempts", _Document, nullable=False),
@@ -40,3 +44,15 @@ feedback = Table(
     Index("feedback_by_decision", "decision_id"),
 )
 """Any number of rows per decision, in order of ``feedback_id``."""
+
+
+def create_tables(connection: Connection) -> None:
+    """Creates tables that are missing, and columns that tables of an earlier version lack."""
+    metadata.create_all(connection)
+    existing = inspect(connection)
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in existing.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")

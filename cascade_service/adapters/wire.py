@@ -23,7 +23,7 @@ from cascade_service.domain.plan import (
     RouteKind,
     Taxonomy,
 )
-from cascade_service.domain.ports import Answer, JudgeQuestion, RouteQuestion
+from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus, Verdict
 
 _Member = TypeVar("_Member", bound=Enum)
@@ -61,6 +61,16 @@ def judge_request_to_wire(question: JudgeQuestion) -> judge_service_pb2.JudgeReq
         panel=judge_service_pb2.Panel(
             judges=question.judges, accept_threshold=question.accept_threshold, cost_max_nano_usd=question.cost_max_nano_usd
         ),
+    )
+
+
+def joint_request_to_wire(question: JointQuestion) -> judge_service_pb2.JudgeRequest:
+    """The question to the panel: all answers at once, at no cost and without an early stop."""
+    return judge_service_pb2.JudgeRequest(
+        messages=messages_to_wire(question.messages),
+        candidates=[_candidate_to_wire(candidate) for candidate in question.candidates],
+        output=_output_to_wire(question.output),
+        panel=judge_service_pb2.Panel(judges=question.judges, cost_max_nano_usd=0),
     )
 
 
@@ -116,6 +126,7 @@ def _constraints_to_wire(constraints: Constraints) -> router_service_pb2.Constra
         required_capabilities=constraints.required_capabilities,
         models_max=constraints.models_max,
         suitability_min=constraints.suitability_min,
+        answer_worth_nano_usd=constraints.answer_worth_nano_usd,
     )
 
 
@@ -130,6 +141,7 @@ def _candidate_to_wire(answer: Answer) -> judge_service_pb2.Candidate:
         model=answer.model,
         finish_reason=f"FINISH_REASON_{answer.finish_reason.name}",
         logprobs=None if answer.logprobs is None else _logprobs_to_wire(answer.logprobs),
+        predicted_quality=answer.predicted_quality,
     )
 
 
@@ -178,6 +190,7 @@ def _outcome_from_wire(outcome: verdict_pb2.JudgeOutcome) -> JudgeOutcome:
         duration_s=outcome.duration.ToNanoseconds() / 1e9,
         cost_nano_usd=_not_negative("cost_nano_usd", outcome.cost_nano_usd),
         usage=_usage_from_wire(outcome.usage) if outcome.HasField("usage") else None,
+        same_answer_as=tuple(outcome.same_answer_as),
     )
 
 

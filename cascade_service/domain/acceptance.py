@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cascade_service.domain.chat import FinishReason
 from cascade_service.domain.events import EscalationReason
@@ -16,6 +18,9 @@ class ThresholdPolicy:
     All figures are 0.0 to 1.0; a ``disagreement_max`` of 1.0 never refuses. The beginning of an answer becomes final at a confidence of
     ``prefix_threshold`` or more, by default ``threshold``, and is hopeless below ``prefix_hopeless_below``.
     """
+
+    kind: ClassVar[str] = "threshold"
+    answer_worth_nano_usd: ClassVar[None] = None
 
     name: str
     threshold: float
@@ -62,10 +67,9 @@ def decide(
     Defects count before confidence: a panel that is confident in half an answer is confident in the wrong thing. What the
     finish reason and the bare text already show counts even when there is no verdict.
     """
-    defects = _seen_without_judges(text, finish_reason) | set(verdict.defects if verdict is not None else ())
-    for defect, reason in _REASON_BY_DEFECT.items():
-        if defect in defects:
-            return Escalate(reason, f"defect: {defect.value}")
+    defects = visible_defects(text, finish_reason) | set(verdict.defects if verdict is not None else ())
+    if (found := reason_of(defects)) is not None:
+        return found
     if verdict is None:
         return Escalate(EscalationReason.UNJUDGED, unjudged_detail or "no verdict")
     if not verdict.confidence >= policy.threshold:
@@ -75,7 +79,14 @@ def decide(
     return Accept()
 
 
-def _seen_without_judges(text: str, finish_reason: FinishReason) -> set[Defect]:
+def reason_of(defects: Collection[Defect]) -> Escalate | None:
+    """Why an answer with these defects does not end the cascade; None when there are none."""
+    found = ((defect, reason) for defect, reason in _REASON_BY_DEFECT.items() if defect in defects)
+    return next((Escalate(reason, f"defect: {defect.value}") for defect, reason in found), None)
+
+
+def visible_defects(text: str, finish_reason: FinishReason) -> frozenset[Defect]:
+    """What the finish reason and the bare text show without any judge."""
     seen: set[Defect] = set()
     if not text.strip():
         seen.add(Defect.EMPTY)
@@ -83,4 +94,4 @@ def _seen_without_judges(text: str, finish_reason: FinishReason) -> set[Defect]:
         seen.add(Defect.TRUNCATED)
     if finish_reason is FinishReason.CONTENT_FILTER:
         seen.add(Defect.REFUSED)
-    return seen
+    return frozenset(seen)

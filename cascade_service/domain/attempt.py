@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from cascade_service.domain.acceptance import Escalate
+from cascade_service.domain.acceptance import Escalate, visible_defects
 from cascade_service.domain.ceilings import Spent
 from cascade_service.domain.chat import FinishReason, LogprobSummary, Usage
 from cascade_service.domain.errors import FailureClass, ModelFailed
 from cascade_service.domain.events import AttemptSummary, EscalationReason
 from cascade_service.domain.model import AnswerEnd
 from cascade_service.domain.pricing import Price
-from cascade_service.domain.verdict import Verdict
+from cascade_service.domain.verdict import Defect, Verdict
 
 _BILLED_WITHOUT_TEXT = frozenset({FailureClass.TIMEOUT, FailureClass.CANCELLED})
 
@@ -26,6 +26,9 @@ class Attempt:
 
     ``start`` is final text of earlier attempts that this one continues, the last of them ``continues``. ``given_up`` is set when the
     attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning.
+
+    ``predicted_quality`` is what the router predicted of the model, None when nobody did. ``expected_gain`` and ``gain_price``, in right
+    answers, are those of the step that led to the attempt, where a policy weighed them.
     """
 
     number: int
@@ -35,7 +38,11 @@ class Attempt:
     input_tokens_bound: int
     max_output_tokens: int
     price: Price
+    provider: str = ""
+    predicted_quality: float | None = None
     predicted_output_tokens: int = 0
+    expected_gain: float | None = None
+    gain_price: float | None = None
     start: str = ""
     continues: int | None = None
     first_chunk_at_s: float | None = None
@@ -80,6 +87,22 @@ class Attempt:
         """True when there is an answer to give: a whole one that is more than white space. Half an answer is none."""
         whole = self.failure is None and self.given_up is None and self.ended_at_s is not None
         return whole and (bool(self.start) or any(piece.strip() for piece in self._pieces))
+
+    @property
+    def answer_id(self) -> str:
+        """Id of its answer before the panel, unique in the request."""
+        return f"attempt-{self.number}"
+
+    @property
+    def same_answer_as(self) -> frozenset[str]:
+        """Ids of the answers that a judge found to say the same."""
+        return frozenset() if self.verdict is None else self.verdict.same_answer_as
+
+    @property
+    def defects(self) -> frozenset[Defect]:
+        """What is wrong with it by its verdict, its finish reason and its bare text."""
+        found = () if self.verdict is None else self.verdict.defects
+        return visible_defects(self.text, self.finish_reason) | frozenset(found)
 
     @property
     def confidence(self) -> float | None:
@@ -132,6 +155,11 @@ class Attempt:
             return
         self._bill_estimate()
 
+    def judged(self, verdict: Verdict) -> None:
+        """Takes in a verdict on the whole answer. What an earlier one cost is added to it."""
+        before = 0 if self.verdict is None else self.verdict.cost_nano_usd
+        self.verdict = replace(verdict, cost_nano_usd=before + verdict.cost_nano_usd) if before else verdict
+
     def give_up(self, why: Escalate, verdict: Verdict, *, at_s: float) -> None:
         """Ends the attempt because its beginning is hopeless; billed like a broken one."""
         self.given_up, self.verdict, self.ended_at_s = why, verdict, at_s
@@ -171,19 +199,9 @@ class Attempt:
             aborted_early=self.given_up is not None,
             tokens_saved=self.tokens_saved,
             continues_attempt=self.continues,
+            expected_gain=self.expected_gain,
+            price=self.gain_price,
         )
-
-
-def best_seen(attempts: Iterable[Attempt], *, committed: str = "") -> Attempt | None:
-    """The answer with the highest confidence, the stronger model's on a tie; without any verdict the strongest model's answer.
-
-    Where text is already final, only answers that begin with it count.
-    """
-    answers = [attempt for attempt in attempts if attempt.has_answer and attempt.text.startswith(committed)]
-    judged = [attempt for attempt in answers if attempt.verdict is not None]
-    if judged:
-        return max(judged, key=lambda attempt: (attempt.confidence or 0.0, attempt.number))
-    return answers[-1] if answers else None
 
 
 def spent(attempts: Sequence[Attempt], *, running: Spent | None = None) -> Spent:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.chat import Usage
 from cascade_service.domain.events import Ceiling, Completion, Outcome, Timing
+from cascade_service.domain.fusion import supporters
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
 
@@ -23,6 +24,7 @@ def build_completion(
     ceiling: Ceiling | None,
     total_s: float,
     final_part: str | None = None,
+    stop_detail: str = "",
 ) -> Completion:
     """The completion of a request whose answer is that of ``chosen``; ``total_s`` is the whole time in seconds.
 
@@ -46,6 +48,10 @@ def build_completion(
         trace_id=request.trace_id,
         policy_hash=policy_hash(request, plan=plan, attempts=attempts),
         incomplete=final_part is not None,
+        supporting_attempts=supporters(chosen, attempts),
+        stop_detail=stop_detail,
+        policy_kind=request.policy.kind,
+        answer_worth_nano_usd=request.policy.answer_worth_nano_usd,
     )
 
 
@@ -53,5 +59,7 @@ def policy_hash(request: CascadeRequest, *, plan: Plan, attempts: Sequence[Attem
     """First 12 hex digits of the sha256 over the policy, the calibrations of the verdicts, and the plan's artifacts."""
     policy = request.policy
     calibrations = sorted({attempt.verdict.calibration for attempt in attempts if attempt.verdict is not None})
-    parts = [policy.name, policy.threshold, policy.disagreement_max, calibrations, plan.policy_hash]
+    parts: list[object] = [policy.name, policy.threshold, policy.disagreement_max, calibrations, plan.policy_hash]
+    if policy.answer_worth_nano_usd is not None:
+        parts.append(policy.answer_worth_nano_usd)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

@@ -63,6 +63,8 @@ class Decision:
     error_reason: str
     trace_id: str
     feedback: tuple[Feedback, ...] = ()
+    policy_kind: str = "threshold"
+    answer_worth_nano_usd: int | None = None
 
 
 class DecisionFold:
@@ -109,6 +111,8 @@ class DecisionFold:
             completion=completion,
             error_reason=error_reason,
             trace_id=self._request.trace_id,
+            policy_kind=self._request.policy.kind,
+            answer_worth_nano_usd=self._request.policy.answer_worth_nano_usd,
         )
 
     def _recorded(self, attempt: Attempt, *, chosen: bool) -> RecordedAttempt:

@@ -3,7 +3,7 @@
 The grammar is that of ``emafusion/cascade/v1/event.proto``::
 
     stream  = Routed {attempt} [Delta {Delta}] [Committed] Completed
-    attempt = AttemptStarted {Delta | Committed} [Judged] (Committed | [Retracted] [Escalated])
+    attempt = AttemptStarted {Delta | Committed} {Judged} (Committed | [Retracted] [Escalated])
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """The plan is known. Always the first event."""
+    """The plan is known. Always the first event. ``answer_worth_nano_usd`` only with a value policy."""
 
     decision_id: str
     plan: Plan
@@ -64,6 +64,8 @@ class Routed:
     policy: str
     threshold: float
     delivery: DeliveryMode
+    policy_kind: str = "threshold"
+    answer_worth_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The panel has judged an attempt: its whole answer, or the beginning that made it hopeless."""
+    """The panel has judged an attempt: its whole answer, perhaps anew, or the beginning that made it hopeless."""
 
     attempt: int
     verdict: Verdict
@@ -111,7 +113,7 @@ class Retracted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalated:
-    """The next model will be asked. ``detail`` never quotes the answer."""
+    """The next model will be asked. ``detail`` never quotes the answer; gain and price are those of ``AttemptSummary``."""
 
     from_attempt: int
     reason: EscalationReason
@@ -119,6 +121,8 @@ class Escalated:
     threshold: float
     next_model: str
     detail: str
+    expected_gain: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,8 @@ class AttemptSummary:
     """One attempt, summed up. Costs in nano-USD, durations in seconds; ``error`` is a class such as ``rate_limited``.
 
     ``tokens_saved`` is what breaking off an attempt with a hopeless beginning saved, an estimate. ``continues_attempt`` is the attempt
-    whose final text this one continues.
+    whose final text this one continues. ``expected_gain`` and ``price`` of the step that led to it, in right answers, with a value
+    policy and only where there was a choice.
     """
 
     attempt: int
@@ -145,6 +150,8 @@ class AttemptSummary:
     aborted_early: bool = False
     tokens_saved: int = 0
     continues_attempt: int | None = None
+    expected_gain: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +165,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about. ``incomplete`` when only a part could be had and was already final."""
+    """The answer and how it came about. ``incomplete`` when only a part could be had and was already final.
+
+    ``supporting_attempts`` are the others whose answers say the same. ``stop_detail`` says why a value policy went no further.
+    """
 
     decision_id: str
     text: str
@@ -175,6 +185,10 @@ class Completion:
     trace_id: str
     policy_hash: str
     incomplete: bool = False
+    supporting_attempts: tuple[int, ...] = ()
+    stop_detail: str = ""
+    policy_kind: str = "threshold"
+    answer_worth_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

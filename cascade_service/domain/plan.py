@@ -91,6 +91,11 @@ class Plan:
     input_tokens: int = 1
     policy_hash: str = ""
 
+    @property
+    def predicts(self) -> bool:
+        """True when qualities and costs were predicted, that is when a router made the plan."""
+        return self.kind is not RouteKind.FIXED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
@@ -102,3 +107,4 @@ class Constraints:
     required_capabilities: tuple[str, ...] = ()
     models_max: int | None = None
     suitability_min: float | None = None
+    answer_worth_nano_usd: int | None = None

@@ -37,13 +37,17 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer, or the beginning of one, as the panel gets to see it. ``id`` is unique among the answers of a request."""
+    """An answer, or the beginning of one, as the panel gets to see it. ``id`` is unique among the answers of a request.
+
+    ``predicted_quality`` is what the router predicted of the model for this request, 0.0 to 1.0, or None.
+    """
 
     id: str
     text: str
     model: str
     finish_reason: FinishReason
     logprobs: LogprobSummary | None = None
+    predicted_quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +63,25 @@ class JudgeQuestion:
     judges: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointQuestion:
+    """Several answers that are judged at once, each beside the others, by ``judges`` that ask no model: that costs nothing."""
+
+    messages: tuple[Message, ...]
+    candidates: tuple[Answer, ...]
+    output: OutputContract
+    judges: tuple[str, ...]
+
+
 class Judge(Protocol):
     """Judges answers."""
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The verdict on the candidate, within ``timeout_s`` seconds. Raises ``JudgeUnavailable`` when there is none."""
+        ...
+
+    async def judge_all(self, question: JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """The verdict on each candidate, in their order; None where the panel has none. Raises ``JudgeUnavailable`` without an answer."""
         ...
 
 

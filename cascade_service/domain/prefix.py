@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from cascade_service.domain.acceptance import Escalate, ThresholdPolicy
+from cascade_service.domain.acceptance import Escalate
 from cascade_service.domain.events import EscalationReason
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.verdict import Defect, Verdict
 
 
@@ -14,12 +15,11 @@ from cascade_service.domain.verdict import Defect, Verdict
 class PrefixRules:
     """When the beginning of an answer is judged: after ``hold_tokens``, then every ``checkpoint_tokens``; both 1 or more.
 
-    ``judges`` are those that ask no model; without any, no beginning is ever judged. ``judge_timeout_s`` bounds one judging.
+    The judges that ask no model judge it; ``judge_timeout_s`` bounds one judging.
     """
 
     hold_tokens: int = 48
     checkpoint_tokens: int = 64
-    judges: tuple[str, ...] = ()
     judge_timeout_s: float = 2.0
 
 
@@ -36,7 +36,7 @@ PrefixDecision = Hopeful | Escalate
 _HOPELESS = {Defect.REFUSED: EscalationReason.REFUSED, Defect.DEGENERATE: EscalationReason.MALFORMED}
 
 
-def decide_prefix(policy: ThresholdPolicy, verdict: Verdict) -> PrefixDecision:
+def decide_prefix(policy: Policy, verdict: Verdict) -> PrefixDecision:
     """Whether the beginning is final (``PASSES``), may become so (``WAITS``), or is hopeless (``Escalate``)."""
     for defect, reason in _HOPELESS.items():
         if defect in verdict.defects:

@@ -8,7 +8,7 @@ from cascade_service.domain.attempt import Attempt, spent
 from cascade_service.domain.ceilings import Needs
 from cascade_service.domain.chat import FinishReason, Message, OutputContract, Role, input_tokens_bound
 from cascade_service.domain.model import ModelCall, ModelCard
-from cascade_service.domain.ports import Answer, JudgeQuestion
+from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion
 from cascade_service.domain.request import CascadeRequest
 
 
@@ -55,7 +55,17 @@ def whole_question(attempt: Attempt, attempts: Sequence[Attempt], request: Casca
     )
 
 
-def prefix_question(attempt: Attempt, request: CascadeRequest) -> JudgeQuestion:
+def joint_question(attempts: Sequence[Attempt], request: CascadeRequest, *, judges: tuple[str, ...]) -> JointQuestion:
+    """What the judges without a model are asked on the whole answers of ``attempts``, each beside the others."""
+    return JointQuestion(
+        messages=request.messages,
+        candidates=tuple(_answer(attempt, text=attempt.text, finish_reason=attempt.finish_reason) for attempt in attempts),
+        output=request.output,
+        judges=judges,
+    )
+
+
+def prefix_question(attempt: Attempt, request: CascadeRequest, *, judges: tuple[str, ...]) -> JudgeQuestion:
     """What the judges without a model are asked on what ``attempt`` has written so far.
 
     A beginning has neither a form nor a final answer yet: it is held against no output contract and no peers, and nothing says that it
@@ -68,9 +78,16 @@ def prefix_question(attempt: Attempt, request: CascadeRequest) -> JudgeQuestion:
         output=OutputContract(),
         accept_threshold=request.policy.commits_prefix_at,
         cost_max_nano_usd=0,
-        judges=request.prefix.judges,
+        judges=judges,
     )
 
 
 def _answer(attempt: Attempt, *, text: str, finish_reason: FinishReason) -> Answer:
-    return Answer(id=f"attempt-{attempt.number}", text=text, model=attempt.model, finish_reason=finish_reason, logprobs=attempt.logprobs)
+    return Answer(
+        id=attempt.answer_id,
+        text=text,
+        model=attempt.model,
+        finish_reason=finish_reason,
+        logprobs=attempt.logprobs,
+        predicted_quality=attempt.predicted_quality,
+    )

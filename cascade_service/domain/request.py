@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ceilings import Ceilings
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
 
 
@@ -17,7 +17,7 @@ class CascadeRequest:
     """What to answer and under which rules.
 
     ``deadline_at_s`` is on the scale of ``Clock.monotonic_s``. ``fixed_plan`` is empty, or the models to try in order.
-    ``prefix`` says when beginnings are judged, and by whom. ``queue_s`` is what the request waited for admission, in seconds.
+    ``prefix`` says when beginnings are judged. ``queue_s`` is what the request waited for admission, in seconds.
     ``trace_id`` has 32 hex digits or is empty.
     """
 
@@ -27,7 +27,7 @@ class CascadeRequest:
     output: OutputContract
     constraints: Constraints
     ceilings: Ceilings
-    policy: ThresholdPolicy
+    policy: Policy
     delivery: DeliveryMode
     fixed_plan: tuple[str, ...]
     deadline_at_s: float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cascade_service.domain.errors import RouterUnavailable
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.planning import plan_without_router
@@ -33,7 +35,9 @@ async def _ask_router(request: CascadeRequest, parts: CascadeParts) -> Plan:
     timeout_s = min(parts.rules.router_timeout_s, time_left_s)
     if timeout_s <= 0:
         raise RouterUnavailable("the deadline leaves no time to ask the router")
-    question = RouteQuestion(messages=request.messages, params=request.params, constraints=request.constraints)
+    # A threshold policy states no worth: its plans climb from cheap to dear.
+    constraints = replace(request.constraints, answer_worth_nano_usd=request.policy.answer_worth_nano_usd)
+    question = RouteQuestion(messages=request.messages, params=request.params, constraints=constraints)
     plan = await parts.router.route(question, timeout_s=timeout_s)
     if not plan.models:
         raise RouterUnavailable("the router answered with an empty plan")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cascade_service.domain.ceilings import TimeLimits
+from cascade_service.domain.gain import GainModel
 from cascade_service.domain.model import Model
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.ports import Clock, Judge, Router
@@ -16,7 +17,8 @@ class CascadeRules:
     """What the operator decided. Times in seconds.
 
     ``static_plan`` is empty when every request needs the router. ``refuse_unjudged`` fails a request whose answer got no verdict.
-    An answer longer than ``answer_chars_max`` characters is broken off and counts as failed.
+    An answer longer than ``answer_chars_max`` characters is broken off and counts as failed. ``cheap_judges`` are those that ask no model:
+    they judge beginnings, none of which is judged without any, and for value policies all answers together.
     """
 
     times: TimeLimits
@@ -25,11 +27,15 @@ class CascadeRules:
     static_plan: tuple[str, ...] = ()
     refuse_unjudged: bool = False
     answer_chars_max: int = 200_000
+    cheap_judges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeParts:
-    """What the cascade works with: ``models`` has the usable models by name, ``catalogue`` all configured ones."""
+    """What the cascade works with: ``models`` has the usable models by name, ``catalogue`` all configured ones.
+
+    ``gain_model`` is needed by value policies.
+    """
 
     router: Router
     judge: Judge
@@ -37,3 +43,4 @@ class CascadeParts:
     catalogue: Mapping[str, ConfiguredModel]
     clock: Clock
     rules: CascadeRules
+    gain_model: GainModel | None = None

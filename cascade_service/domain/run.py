@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, decide
-from cascade_service.domain.attempt import Attempt, best_seen, spent
-from cascade_service.domain.ceilings import Granted, Refused, Spent, check
+from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, ThresholdPolicy
+from cascade_service.domain.attempt import Attempt, spent
+from cascade_service.domain.ceilings import Granted, Needs, Refused, Spent, check
 from cascade_service.domain.chat import OutputKind
 from cascade_service.domain.completion import build_completion
+from cascade_service.domain.course import Course, Enough, Following, JudgeInTime, Judgement, Step, ThresholdCourse
 from cascade_service.domain.delivery import Delivery
 from cascade_service.domain.errors import (
     AllAttemptsFailed,
@@ -37,33 +37,30 @@ from cascade_service.domain.events import (
     Outcome,
     Routed,
 )
+from cascade_service.domain.fusion import best_supported
 from cascade_service.domain.model import AnswerEnd, Model, ModelEvent, TextChunk
 from cascade_service.domain.plan import Plan
-from cascade_service.domain.ports import JudgeQuestion
 from cascade_service.domain.prefix import Hopeful, decide_prefix
-from cascade_service.domain.questions import call_of, needs_of, prefix_question, whole_question
+from cascade_service.domain.questions import call_of, needs_of, prefix_question
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.routing import make_plan
 from cascade_service.domain.rules import CascadeParts
-from cascade_service.domain.verdict import Verdict
+from cascade_service.domain.value import ValuePolicy
+from cascade_service.domain.value_course import ValueCourse
 from cascade_service.domain.watching import PrefixJudged, StreamPart, WatchedStream, read_part
 
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """The next attempt, admitted under the ceilings."""
-
-    tier: int
-    model: Model
-    grant: Granted
-
-
-@dataclass(frozen=True, slots=True)
 class _Stop:
-    """There is no next attempt. Without any answer ``error`` is raised; with ``unanswerable`` it is raised in any case."""
+    """There is no next attempt. Without any answer ``error`` is raised; with ``unanswerable`` it is raised in any case.
 
+    ``accepted`` is the answer that the policy accepts; ``detail`` says why it went no further.
+    """
+
+    accepted: Attempt | None = None
+    detail: str = ""
     ceiling: Ceiling | None = None
     error: CascadeError | None = None
     unanswerable: bool = False
@@ -79,9 +76,11 @@ class Run:
         self._started_at_s = parts.clock.monotonic_s()
         self._delivery = Delivery(request.delivery)
         self._plan = Plan(models=())
-        self._ahead: deque[tuple[int, Model]] = deque()
+        self._ahead: list[tuple[int, Model]] = []
         self._failures: dict[str, str] = {}
-        self._promised: _Step | None = None
+        self._promised: Step | None = None
+        self._judge = JudgeInTime(request, parts)
+        self._course = _course(request, parts, self._judge)
 
     async def events(self) -> AsyncGenerator[CascadeEvent, None]:
         """The events of the request. Raises ``CascadeError``."""
@@ -92,17 +91,17 @@ class Run:
             async with aclosing(self._write(attempt, step)) as written:
                 async for event in written:
                     yield event
-            decision = await self._judge(attempt)
-            if attempt.verdict is not None:
-                yield Judged(attempt=attempt.number, verdict=attempt.verdict, accepted=isinstance(decision, Accept))
-            following = self._after(attempt, decision)
-            if not isinstance(following, _Step):
-                if not isinstance(decision, Accept) and not following.unanswerable:
-                    await self._judge_again()
-                for event in self._end(attempt, decision, following):
+            judgement = await self._course.judge(attempt, self.attempts)
+            following = self._after(attempt, judgement.decision)
+            for event in _verdicts(judgement, accepted=None if isinstance(following, Step) else following.accepted):
+                yield event
+            if isinstance(following, _Stop):
+                if following.accepted is None and not following.unanswerable:
+                    await self._course.settle(self.attempts)
+                for event in self._end(attempt, following):
                     yield event
                 return
-            for event in self._escalate(attempt, decision, following):
+            for event in self._escalate(attempt, judgement.decision, following):
                 yield event
             step = following
 
@@ -128,41 +127,58 @@ class Run:
             policy=request.policy.name,
             threshold=request.policy.threshold,
             delivery=request.delivery,
+            policy_kind=request.policy.kind,
+            answer_worth_nano_usd=request.policy.answer_worth_nano_usd,
         )
 
-    def _first_step(self) -> _Step:
+    def _first_step(self) -> Step:
         match self._next_step():
-            case _Step() as step:
+            case Step() as step:
                 return step
             case Refused(ceiling, detail):
                 raise CeilingTooLow(ceiling, detail)
-            case None:
+            case Enough() | None:
                 raise AllAttemptsFailed(self._failures)
 
-    def _next_step(self) -> _Step | Refused | None:
+    def _next_step(self) -> Following:
         step, self._promised = self._promised or self._peek(), None
-        if isinstance(step, _Step):
-            while self._ahead.popleft()[0] != step.tier:
-                pass  # models that can't continue the text that is final
+        if isinstance(step, Step):
+            self._ahead.remove((step.tier, step.model))
         return step
 
-    def _peek(self, *, running: Spent | None = None) -> _Step | Refused | None:
-        """The next attempt. ``running`` is the worst case of an attempt that is not charged yet."""
+    def _peek(self, *, running: Spent | None = None) -> Following:
+        """What would come next. ``running`` is the worst case of an attempt that is not charged yet."""
+        return self._course.following(self.attempts, self._options(running), final=self._delivery.committed)
+
+    def _options(self, running: Spent | None) -> Iterator[Step | Refused]:
+        """The models that are left, in order of the plan, less those that can't continue the text that is final."""
         start, request = self._delivery.committed, self._request
         for tier, model in self._ahead:
             if start and not model.card.prefill:
                 continue
+            needs = needs_of(model.card, request, start=start)
             grant = check(
                 request.ceilings,
                 self._parts.rules.times,
                 spent=spent(self.attempts, running=running),
-                needs=needs_of(model.card, request, start=start),
+                needs=needs,
                 time_left_s=request.deadline_at_s - self._now_s(),
             )
-            return grant if isinstance(grant, Refused) else _Step(tier, model, grant)
-        return None
+            yield grant if isinstance(grant, Refused) else self._step(tier, model, needs, grant)
 
-    def _open(self, step: _Step) -> Attempt:
+    def _step(self, tier: int, model: Model, needs: Needs, grant: Granted) -> Step:
+        planned, configured = self._plan.models[tier], self._parts.catalogue.get(model.card.name)
+        worst = needs.price.bound_nano_usd(input_tokens=needs.input_tokens, output_tokens=grant.max_output_tokens)
+        return Step(
+            tier=tier,
+            model=model,
+            grant=grant,
+            provider="" if configured is None else configured.provider,
+            predicted_quality=planned.predicted_quality if self._plan.predicts else None,
+            cost_nano_usd=planned.predicted_cost_nano_usd if self._plan.predicts else worst,
+        )
+
+    def _open(self, step: Step) -> Attempt:
         card, start = step.model.card, self._delivery.committed
         attempt = Attempt(
             number=len(self.attempts),
@@ -172,6 +188,10 @@ class Run:
             input_tokens_bound=needs_of(card, self._request, start=start).input_tokens,
             max_output_tokens=step.grant.max_output_tokens,
             price=card.price,
+            provider=step.provider,
+            predicted_quality=step.predicted_quality,
+            expected_gain=step.gain,
+            gain_price=step.price,
             predicted_output_tokens=self._plan.models[step.tier].predicted_output_tokens,
             start=start,
             continues=self._delivery.committed_by,
@@ -179,12 +199,12 @@ class Run:
         self.attempts.append(attempt)
         return attempt
 
-    async def _write(self, attempt: Attempt, step: _Step) -> AsyncGenerator[CascadeEvent, None]:
+    async def _write(self, attempt: Attempt, step: Step) -> AsyncGenerator[CascadeEvent, None]:
         """Lets the model write; its failure is kept in ``attempt`` and not raised."""
         yield AttemptStarted(attempt=attempt.number, tier=attempt.tier, model=attempt.model)
         stream = step.model.stream(call_of(attempt, self._request, timeout_s=step.grant.timeout_s))
         ends_at_s = self._now_s() + step.grant.timeout_s
-        if self._request.delivery is DeliveryMode.PREFIX_COMMIT and self._request.prefix.judges:
+        if self._request.delivery is DeliveryMode.PREFIX_COMMIT and self._parts.rules.cheap_judges:
             async with aclosing(self._write_watched(attempt, stream, ends_at_s=ends_at_s)) as written:
                 async for event in written:
                     yield event
@@ -209,8 +229,8 @@ class Run:
                     yield event
                 if attempt.ended_at_s is None and not watched.judging and attempt.written_tokens >= judge_at_tokens:
                     judge_at_tokens = attempt.written_tokens + rules.checkpoint_tokens
-                    question = prefix_question(attempt, self._request)
-                    watched.judge(attempt.chars, partial(self._ask_judge, question, timeout_max_s=rules.judge_timeout_s))
+                    question = prefix_question(attempt, self._request, judges=self._parts.rules.cheap_judges)
+                    watched.judge(attempt.chars, partial(self._judge.judge, question, timeout_max_s=rules.judge_timeout_s))
         finally:
             await watched.aclose()
 
@@ -244,7 +264,7 @@ class Run:
             return ()
         decision = decide_prefix(self._request.policy, judged.verdict)
         attempt.prefix_cost_nano_usd += judged.verdict.cost_nano_usd
-        if isinstance(decision, Escalate) and isinstance(step := self._peek(running=attempt.worst_case), _Step):
+        if isinstance(decision, Escalate) and isinstance(step := self._peek(running=attempt.worst_case), Step):
             self._promised = step
             attempt.give_up(decision, judged.verdict, at_s=self._now_s())
             return ()
@@ -252,64 +272,24 @@ class Run:
             return self._delivery.commit_beginning(attempt.number, attempt.text, chars=judged.chars)
         return ()
 
-    async def _judge(self, attempt: Attempt) -> AcceptanceDecision:
-        if (failure := attempt.failure) is not None:
-            timed_out = failure.failure_class is FailureClass.TIMEOUT
-            return Escalate(EscalationReason.TIMEOUT if timed_out else EscalationReason.PROVIDER_ERROR, f"{failure.kind}: {failure}")
-        if attempt.given_up is not None:
-            return attempt.given_up
-        unjudged = ""
-        try:
-            question = whole_question(attempt, self.attempts, self._request)
-            attempt.verdict = await self._ask_judge(question, timeout_max_s=self._parts.rules.judge_timeout_s)
-        except JudgeUnavailable as error:
-            unjudged = str(error)
-        return decide(
-            self._request.policy,
-            text=attempt.text,
-            finish_reason=attempt.finish_reason,
-            verdict=attempt.verdict,
-            unjudged_detail=unjudged,
-        )
-
-    async def _judge_again(self) -> None:
-        """Judges the earlier answers anew, against all that came after them: what they were believed to be at first is out of date.
-
-        An answer keeps its first verdict when there is no new one. What both verdicts cost is added up.
-        """
-        last = max((attempt.number for attempt in self.attempts if attempt.has_answer), default=0)
-        for attempt in self.attempts[:last]:
-            if attempt.has_answer and attempt.verdict is not None:
-                try:
-                    question = whole_question(attempt, self.attempts, self._request)
-                    again = await self._ask_judge(question, timeout_max_s=self._parts.rules.judge_timeout_s)
-                except JudgeUnavailable:
-                    return
-                attempt.verdict = replace(again, cost_nano_usd=attempt.verdict.cost_nano_usd + again.cost_nano_usd)
-
-    async def _ask_judge(self, question: JudgeQuestion, *, timeout_max_s: float) -> Verdict:
-        time_left_s = self._request.deadline_at_s - self._now_s() - self._parts.rules.times.margin_s
-        if time_left_s <= 0:
-            raise JudgeUnavailable("the deadline leaves no time for the judges")
-        return await self._parts.judge.judge(question, timeout_s=min(timeout_max_s, time_left_s))
-
-    def _after(self, attempt: Attempt, decision: AcceptanceDecision) -> _Step | _Stop:
+    def _after(self, attempt: Attempt, decision: AcceptanceDecision) -> Step | _Stop:
         if isinstance(decision, Accept):
-            return _Stop()
+            return _Stop(accepted=attempt)
         attempt.reason = decision.reason
         if attempt.failure is not None and (refusal := attempt.failure.refusal(attempt.model)) is not None:
             return _Stop(error=refusal)
         if attempt.has_answer and attempt.verdict is None and self._parts.rules.refuse_unjudged:
             return _Stop(error=JudgeUnavailable(decision.detail), unanswerable=True)
-        match self._next_step():
-            case _Step() as step:
-                return step
-            case Refused(ceiling, _):
-                return _Stop(ceiling=ceiling)
-            case None:
-                return _Stop()
+        following = self._next_step()
+        if isinstance(following, Step):
+            return following
+        if isinstance(following, Enough):
+            if decision.reason is EscalationReason.LOW_CONFIDENCE:
+                attempt.reason = None  # it did end the cascade
+            return _Stop(accepted=best_supported(self.attempts, committed=self._delivery.committed), detail=following.detail)
+        return _Stop(ceiling=None if following is None else following.ceiling)
 
-    def _escalate(self, attempt: Attempt, decision: AcceptanceDecision, step: _Step) -> Iterator[CascadeEvent]:
+    def _escalate(self, attempt: Attempt, decision: AcceptanceDecision, step: Step) -> Iterator[CascadeEvent]:
         yield from self._delivery.withdraw(attempt.number)
         if isinstance(decision, Escalate):
             yield Escalated(
@@ -318,21 +298,23 @@ class Run:
                 confidence=attempt.confidence,
                 threshold=self._request.policy.threshold,
                 next_model=step.model.card.name,
-                detail=decision.detail,
+                detail="; ".join(part for part in (decision.detail, step.detail) if part),
+                expected_gain=step.gain,
+                price=step.price,
             )
 
-    def _end(self, attempt: Attempt, decision: AcceptanceDecision, stop: _Stop) -> Iterator[CascadeEvent]:
-        """Gives the accepted answer, or else the best one seen; raises when there is none."""
-        accepted = isinstance(decision, Accept)
+    def _end(self, attempt: Attempt, stop: _Stop) -> Iterator[CascadeEvent]:
+        """Gives the accepted answer, or else the best supported one; raises when there is none."""
         final = self._delivery.committed
-        chosen = attempt if accepted else best_seen(self.attempts, committed=final)
+        chosen = stop.accepted or best_supported(self.attempts, committed=final)
         if chosen is not attempt or stop.unanswerable:
             yield from self._delivery.withdraw(attempt.number)
         if stop.unanswerable or (chosen is None and not final):
             raise stop.error or self._all_failed()
         if chosen is not None:
             yield from self._delivery.commit(chosen.number, chosen.text)
-        outcome = Outcome.ACCEPTED if accepted else Outcome.UNJUDGED if chosen and chosen.verdict is None else Outcome.BEST_SEEN
+        unjudged = chosen is not None and chosen.verdict is None
+        outcome = Outcome.UNJUDGED if unjudged else Outcome.BEST_SEEN if stop.accepted is None else Outcome.ACCEPTED
         completion = build_completion(
             self._request,
             plan=self._plan,
@@ -342,6 +324,7 @@ class Run:
             ceiling=stop.ceiling,
             total_s=self._now_s() - self._started_at_s,
             final_part=final if chosen is None else None,
+            stop_detail=stop.detail,
         )
         yield Completed(completion=completion)
 
@@ -355,3 +338,20 @@ class Run:
 
     def _now_s(self) -> float:
         return self._parts.clock.monotonic_s()
+
+
+def _verdicts(judgement: Judgement, *, accepted: Attempt | None) -> Iterator[CascadeEvent]:
+    """The new verdicts; ``accepted`` is the answer that the policy accepts."""
+    for attempt in judgement.judged:
+        if attempt.verdict is not None:
+            yield Judged(attempt=attempt.number, verdict=attempt.verdict, accepted=attempt is accepted)
+
+
+def _course(request: CascadeRequest, parts: CascadeParts, judge: JudgeInTime) -> Course:
+    match request.policy:
+        case ThresholdPolicy() as policy:
+            return ThresholdCourse(policy, request, judge)
+        case ValuePolicy() as policy:
+            if parts.gain_model is None:
+                raise RuntimeError(f"the policy `{policy.name}` has no gain model")
+            return ValueCourse(policy, request, judge, gain_model=parts.gain_model, cheap_judges=parts.rules.cheap_judges)

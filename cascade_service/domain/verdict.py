@@ -38,7 +38,10 @@ class CriterionScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOutcome:
-    """What came of asking one judge. ``score`` is 0.0 to 1.0 and set only with ``JudgeStatus.SCORED``."""
+    """What came of asking one judge. ``score`` is 0.0 to 1.0 and set only with ``JudgeStatus.SCORED``.
+
+    ``same_answer_as`` are the ids of the other answers that say the same, from judges that compare answers.
+    """
 
     judge: str
     status: JudgeStatus
@@ -49,6 +52,7 @@ class JudgeOutcome:
     duration_s: float = 0.0
     cost_nano_usd: int = 0
     usage: Usage | None = None
+    same_answer_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +72,16 @@ class Verdict:
     def inference_s(self) -> float:
         """Time that the judges took, added up, in seconds."""
         return sum(outcome.duration_s for outcome in self.outcomes)
+
+    @property
+    def same_answer_as(self) -> frozenset[str]:
+        """Ids of the other answers that any judge found to say the same."""
+        return frozenset(answer for outcome in self.outcomes for answer in outcome.same_answer_as)
+
+    def says_the_same_as(self, other: Verdict | None) -> bool:
+        """True when nothing that is decided on differs; times and costs may."""
+        return other is not None and _told(self) == _told(other)
+
+
+def _told(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.confidence, verdict.disagreement, verdict.defects, verdict.evidence, verdict.calibration, verdict.same_answer_as

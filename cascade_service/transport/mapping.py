@@ -66,6 +66,10 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         trace_id=completion.trace_id,
         policy_hash=completion.policy_hash,
         incomplete=completion.incomplete,
+        supporting_attempts=completion.supporting_attempts,
+        stop_detail=completion.stop_detail,
+        policy_kind=f"POLICY_KIND_{completion.policy_kind.upper()}",
+        answer_worth_nano_usd=completion.answer_worth_nano_usd,
     )
 
 
@@ -89,6 +93,8 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         aborted_early=summary.aborted_early,
         tokens_saved=summary.tokens_saved,
         continues_attempt=summary.continues_attempt,
+        expected_gain=summary.expected_gain,
+        price=summary.price,
     )
 
 
@@ -100,6 +106,8 @@ def _routed_to_wire(event: Routed) -> event_pb2.Routed:
         policy=event.policy,
         threshold=event.threshold,
         delivery=f"DELIVERY_MODE_{event.delivery.name}",
+        policy_kind=f"POLICY_KIND_{event.policy_kind.upper()}",
+        answer_worth_nano_usd=event.answer_worth_nano_usd,
     )
 
 
@@ -111,6 +119,8 @@ def _escalated_to_wire(event: Escalated) -> event_pb2.Escalated:
         threshold=event.threshold,
         next_model=event.next_model,
         detail=event.detail,
+        expected_gain=event.expected_gain,
+        price=event.price,
     )
 
 

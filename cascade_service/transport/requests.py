@@ -10,13 +10,14 @@ from emafusion.common.v1 import chat_pb2
 from emafusion.router.v1 import router_service_pb2
 
 from cascade_service.config import RequestDefaults
-from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ceilings import Ceilings
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract, OutputKind, Role
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.value import ValuePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,10 @@ class RequestReader:
             checkpoint_tokens=asked.checkpoint_tokens if asked.HasField("checkpoint_tokens") else rules.checkpoint_tokens,
         )
 
-    def _policy(self, request: cascade_service_pb2.CompleteRequest) -> ThresholdPolicy:
+    def _policy(self, request: cascade_service_pb2.CompleteRequest) -> Policy:
         policy = self._defaults.policies[request.policy or self._defaults.default_policy]
+        if isinstance(policy, ValuePolicy) and request.HasField("answer_worth_nano_usd"):
+            policy = replace(policy, answer_worth_nano_usd=request.answer_worth_nano_usd)
         return replace(policy, threshold=request.accept_threshold) if request.HasField("accept_threshold") else policy
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from emafusion.router.v1 import router_service_pb2
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from cascade_service.domain.value import ValuePolicy
 from servicekit.errors import InvalidField, Reason
 from servicekit.settings.serving import LimitSettings
 from servicekit.validation import check_all, check_count, check_generation, check_known, check_messages, check_number, check_text
@@ -26,6 +27,8 @@ _OUTPUT_TOKENS_MAX = 1_048_576
 _PREFIX_TOKENS_MAX = 65_536
 _ID_CHARS_MAX = 64
 _SOURCE_CHARS_MAX = 128
+_WORTH_MAX = 10**15
+_VALUE = ValuePolicy.kind
 
 _Check = Callable[[], object]
 
@@ -37,11 +40,15 @@ class _WireEnum(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRules:
-    """What requests are held against: bounds of their content, and the names that are configured."""
+    """What requests are held against: bounds of their content, and the names that are configured.
+
+    ``policies`` maps names to kinds.
+    """
 
     limits: LimitSettings
     models: Collection[str]
-    policies: Collection[str]
+    policies: Mapping[str, str]
+    default_policy: str
 
     def check_complete(self, request: cascade_service_pb2.CompleteRequest, *, prefix: str = "") -> None:
         """Raises ``InvalidField`` or ``InvalidFields``. ``prefix`` leads to the request, such as ``request.``."""
@@ -70,6 +77,17 @@ class RequestRules:
             check_known(f"{prefix}policy", request.policy, self.policies, reason=Reason.UNKNOWN_POLICY)
         if request.HasField("accept_threshold"):
             check_number(f"{prefix}accept_threshold", request.accept_threshold, low=0.0, high=1.0)
+        if request.HasField("answer_worth_nano_usd"):
+            self._check_worth(f"{prefix}answer_worth_nano_usd", request)
+
+    def _check_worth(self, field: str, request: cascade_service_pb2.CompleteRequest) -> None:
+        name = request.policy or self.default_policy
+        kind = self.policies.get(name)
+        if kind not in {None, _VALUE}:
+            weighing = sorted(policy for policy, kind in self.policies.items() if kind == _VALUE)
+            allowed = f"policy: {' or '.join(weighing)}" if weighing else "a policy of kind value, and none is configured"
+            raise InvalidField(field, f"set with the policy `{name}` of kind {kind}", f"only with {allowed}")
+        check_number(field, request.answer_worth_nano_usd, low=1, high=_WORTH_MAX)
 
     def _check_fixed_plan(self, field: str, names: Sequence[str]) -> None:
         check_count(field, names, high=_PLAN_MAX)
@@ -89,6 +107,7 @@ class RequestRules:
                 lambda: check_number(f"{field}.models_max", constraints.models_max, low=1, high=_PLAN_MAX),
             ),
             lambda: check_number(f"{field}.suitability_min", constraints.suitability_min, low=0.0, high=1.0),
+            lambda: _check_no_worth(f"{field}.answer_worth_nano_usd", constraints),
         )
 
     def _check_names(self, field: str, names: Sequence[str]) -> None:
@@ -98,6 +117,11 @@ class RequestRules:
     def _check_models(self, field: str, names: Sequence[str]) -> None:
         for index, name in enumerate(names):
             check_known(f"{field}[{index}]", name, self.models, reason=Reason.UNKNOWN_MODEL)
+
+
+def _check_no_worth(field: str, constraints: router_service_pb2.Constraints) -> None:
+    if constraints.HasField("answer_worth_nano_usd"):
+        raise InvalidField(field, "set", "not set: the request's own `answer_worth_nano_usd` is what the router is told")
 
 
 def check_feedback(request: cascade_service_pb2.SubmitFeedbackRequest) -> None:

@@ -92,4 +92,5 @@ def _outcome_to_wire(outcome: JudgeOutcome) -> verdict_pb2.JudgeOutcome:
         duration=duration_to_wire(outcome.duration_s),
         cost_nano_usd=outcome.cost_nano_usd,
         usage=None if outcome.usage is None else usage_to_wire(outcome.usage),
+        same_answer_as=outcome.same_answer_as,
     )

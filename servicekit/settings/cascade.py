@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal, cast
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from servicekit.settings.base import Name, PositiveMs, Probability, Section
 
 
-class PolicySettings(Section):
-    """When an answer is accepted."""
+class ThresholdPolicySettings(Section):
+    """Accepts the first answer that is good enough; asks models in the order of the plan."""
 
+    kind: Literal["threshold"] = "threshold"
+    """`threshold`: the calibrated confidence must reach `threshold`. The kind of a policy that names none."""
     name: Name
     """Unique name under which requests choose the policy."""
-    kind: Literal["threshold"] = "threshold"
-    """`threshold`: the calibrated confidence must reach `threshold`."""
     threshold: Probability = 0.7
     """Least confidence of an accepted answer."""
     disagreement_max: Probability = 1.0
@@ -25,6 +25,39 @@ class PolicySettings(Section):
     prefix_hopeless_below: Probability = 0.0
     """Confidence below which the beginning of an answer is hopeless: its attempt is broken off if another can follow. Refusals and
     endless repetition are hopeless at any confidence; 0.0 leaves it at those."""
+
+
+class ValuePolicySettings(Section):
+    """Asks the model of greatest expected net gain as long as that is above 0, then gives the answer with the best support."""
+
+    kind: Literal["value"]
+    """`value`: another model is asked while the right answers that it is expected to bring are worth more than it costs."""
+    name: Name
+    """Unique name under which requests choose the policy."""
+    answer_worth_usd: float = Field(default=0.05, ge=1e-9, le=1_000_000, allow_inf_nan=False)
+    """What a right answer is worth in USD, unless the request says: the dial between cost and accuracy."""
+    threshold: Probability = 0.0
+    """Least confidence at which the policy stops by itself while another model may be asked; 0.0 leaves it to gain and price."""
+    prefix_threshold: Probability = 1.0
+    """Least confidence at which the beginning of an answer becomes final, with `prefix_commit`. What is final rules out every answer that
+    begins otherwise, so the default commits next to nothing before an answer is chosen."""
+    prefix_hopeless_below: Probability = 0.0
+    """Confidence below which the beginning of an answer is hopeless: its attempt is broken off if another is to follow."""
+
+
+_KIND_TAG: Final = "kind="
+
+
+def _kind_tag(entry: object) -> str:
+    """The tag of a policy in the file; one that names no kind is a threshold."""
+    kind = cast("dict[str, object]", entry).get("kind", "threshold") if isinstance(entry, dict) else getattr(entry, "kind", "")
+    return f"{_KIND_TAG}{kind}"
+
+
+PolicyEntry = Annotated[
+    Annotated[ThresholdPolicySettings, Tag(f"{_KIND_TAG}threshold")] | Annotated[ValuePolicySettings, Tag(f"{_KIND_TAG}value")],
+    Discriminator(_kind_tag, custom_error_type="unknown_kind", custom_error_message="`kind` must be `threshold` or `value`"),
+]
 
 
 class CeilingSettings(Section):
@@ -70,8 +103,10 @@ class StaticPlanSettings(Section):
 class CascadeSettings(Section):
     """The cascade service."""
 
-    policies: tuple[PolicySettings, ...] = Field(default=(PolicySettings(name="balanced"),), min_length=1, max_length=64)
+    policies: tuple[PolicyEntry, ...] = Field(default=(ThresholdPolicySettings(name="balanced"),), min_length=1, max_length=64)
     """Acceptance policies."""
+    gain_model: str = "value"
+    """Folder of the gain model below `artifacts.directory`. Needed by policies of kind `value` only; without it they are an error."""
     default_policy: Name = "balanced"
     """Policy of a request that names none."""
     default_delivery: Literal["buffered", "speculative", "prefix_commit"] = "buffered"

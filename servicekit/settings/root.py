@@ -7,7 +7,7 @@ from collections import Counter
 from pydantic import Field, model_validator
 
 from servicekit.settings.base import Section
-from servicekit.settings.cascade import CascadeSettings
+from servicekit.settings.cascade import CascadeSettings, ValuePolicySettings
 from servicekit.settings.judge import JudgeSettings, LlmJudgeSettings
 from servicekit.settings.models import ModelSettings
 from servicekit.settings.router import RouterSettings
@@ -64,6 +64,20 @@ class Settings(Section):
                 _known(f"judge.judges.{judge.name}.model", judge.model, models)
         if (slow := self.router.taxonomy.slow_classifier) is not None:
             _known("router.taxonomy.slow_classifier.model", slow.model, models)
+        return self
+
+    @model_validator(mode="after")
+    def _value_policies_can_judge(self) -> Settings:
+        names = [policy.name for policy in self.cascade.policies if isinstance(policy, ValuePolicySettings)]
+        if not names:
+            return self
+        if all(isinstance(judge, LlmJudgeSettings) for judge in self.judge.judges):
+            raise ValueError(f"`judge.judges` must have one that asks no model: the policy `{names[0]}` judges with those")
+        if self.judge.candidates_max < self.cascade.ceilings.attempts_max:
+            raise ValueError(
+                f"`judge.candidates_max` is {self.judge.candidates_max} and must not be below `cascade.ceilings.attempts_max`, which is "
+                f"{self.cascade.ceilings.attempts_max}: the policy `{names[0]}` has all answers judged together"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ _NEAR_CUTOFF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SectionNode:
-    """A section, or a choice of sections that `kind` decides between."""
+    """A section, or a choice of sections that `kind` decides between; without `kind`, the one whose kind has a default."""
 
     alternatives: tuple[type[Section], ...]
 
@@ -23,7 +23,9 @@ class SectionNode:
         """The section that the data is meant for; None when its `kind` is none of the known."""
         if len(self.alternatives) == 1:
             return self.alternatives[0]
-        return next((section for section in self.alternatives if data.get("kind") in kinds_of(section)), None)
+        if "kind" not in data:
+            return next((section for section in self.alternatives if not section.model_fields["kind"].is_required()), None)
+        return next((section for section in self.alternatives if data["kind"] in kinds_of(section)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def dotted(loc: tuple[int | str, ...], data: object) -> str:
             entries = cast("list[object]", here)
             here = entries[step] if step < len(entries) else None
             parts.append(entry_name(here, step))
+        elif isinstance(step, str) and step.startswith("kind="):
+            continue
         elif isinstance(here, dict):
             mapping = cast("dict[int | str, object]", here)
             if step not in mapping and mapping.get("kind") == step:

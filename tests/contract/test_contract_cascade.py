@@ -97,7 +97,7 @@ class DomainFace:
             threshold=case.threshold,
             attempts_max=case.attempts_max,
             cost_max=case.cost_max_nano_usd,
-            prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS, judges=("checks",)),
+            prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS),
         )
         events, error = await collect_until_error(stage.cascade().answer(request), tell=lambda event: _tell(event, committed))
         completion = next((event.completion for event in events if isinstance(event, Completed)), None)

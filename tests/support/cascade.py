@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cascade_service.domain.acceptance import ThresholdPolicy
@@ -27,20 +27,22 @@ from cascade_service.domain.events import (
     Retracted,
     Routed,
 )
+from cascade_service.domain.gain import GainModel
 from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelEvent, TextChunk
 from cascade_service.domain.plan import Constraints, Plan, PlannedModel, RouteKind
 from cascade_service.domain.planning import ConfiguredModel
-from cascade_service.domain.ports import JudgeQuestion, RouteQuestion
+from cascade_service.domain.policy import Policy
+from cascade_service.domain.ports import JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.recording import Recorder
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.rules import CascadeParts, CascadeRules
-from cascade_service.domain.verdict import Defect, Verdict
+from cascade_service.domain.verdict import Defect, JudgeOutcome, JudgeStatus, Verdict
 
 NOW = datetime(2026, 11, 22, 8, 30, 0, 123456, tzinfo=UTC)
 DEADLINE_S = 100.0
-EVERY_TOKEN = PrefixRules(hold_tokens=1, checkpoint_tokens=1, judges=("checks",))
+EVERY_TOKEN = PrefixRules(hold_tokens=1, checkpoint_tokens=1)
 QUESTION = (Message(Role.USER, "What is 6 times 7?"),)
 
 
@@ -81,6 +83,25 @@ class ScriptedJudge:
     verdicts: dict[str, Verdict | Exception] = field(default_factory=dict[str, Verdict | Exception])
     on_beginnings: dict[str, Verdict | Exception] | None = None
     questions: list[tuple[JudgeQuestion, float]] = field(default_factory=list[tuple[JudgeQuestion, float]])
+    same: tuple[tuple[str, ...], ...] = ()
+    joint_questions: list[tuple[JointQuestion, float]] = field(default_factory=list[tuple[JointQuestion, float]])
+
+    async def judge_all(self, question: JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """The verdict on each model's answer; ``same`` has the models that say the same. All or none: without any it is down."""
+        self.joint_questions.append((question, timeout_s))
+        found = [self.verdicts.get(answer.model) for answer in question.candidates]
+        if all(not isinstance(verdict, Verdict) for verdict in found):
+            raise JudgeUnavailable("the judge is down")
+        ids = {answer.model: answer.id for answer in question.candidates}
+        return tuple(
+            _agreeing(verdict, tuple(ids[other] for other in self._like(answer.model) if other in ids))
+            if isinstance(verdict, Verdict)
+            else None
+            for answer, verdict in zip(question.candidates, found, strict=True)
+        )
+
+    def _like(self, model: str) -> list[str]:
+        return [other for group in self.same for other in group if model in group and other != model]
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         self.questions.append((question, timeout_s))
@@ -91,6 +112,13 @@ class ScriptedJudge:
         if isinstance(verdict, Exception):
             raise verdict
         return verdict
+
+
+def _agreeing(verdict: Verdict, others: tuple[str, ...]) -> Verdict:
+    """The verdict with what the judge `agreement` found."""
+    if not others:
+        return verdict
+    return replace(verdict, outcomes=(JudgeOutcome(judge="agreement", status=JudgeStatus.SCORED, score=1.0, same_answer_as=others),))
 
 
 @dataclass(frozen=True)
@@ -239,6 +267,8 @@ class Stage:
     answer_chars_max: int = 200_000
     attempt_s: float = 60.0
     store_timeout_s: float = 5.0
+    cheap_judges: tuple[str, ...] = ("checks",)
+    gain_model: GainModel | None = None
 
     def cascade(self) -> Cascade:
         rules = CascadeRules(
@@ -248,6 +278,7 @@ class Stage:
             static_plan=self.static_plan,
             refuse_unjudged=self.refuse_unjudged,
             answer_chars_max=self.answer_chars_max,
+            cheap_judges=self.cheap_judges,
         )
         for model in self.models:
             model.clock = self.clock
@@ -258,6 +289,7 @@ class Stage:
             catalogue={model.name: configured(model.name, model.price) for model in self.models},
             clock=self.clock,
             rules=rules,
+            gain_model=self.gain_model,
         )
         return Cascade(parts, Recorder(self.store, timeout_s=self.store_timeout_s, record_text=self.record_text))
 
@@ -296,6 +328,7 @@ def ask(
     prefix_threshold: float | None = None,
     prefix_hopeless_below: float = 0.0,
     output: OutputContract | None = None,
+    policy: Policy | None = None,
 ) -> CascadeRequest:
     return CascadeRequest(
         decision_id="decision-1",
@@ -304,7 +337,8 @@ def ask(
         output=output or OutputContract(),
         constraints=constraints or Constraints(),
         ceilings=Ceilings(cost_max_nano_usd=cost_max, attempts_max=attempts_max, output_tokens_max=output_tokens_max),
-        policy=ThresholdPolicy(
+        policy=policy
+        or ThresholdPolicy(
             name="balanced",
             threshold=threshold,
             disagreement_max=disagreement_max,
@@ -368,9 +402,9 @@ def letters(events: Sequence[CascadeEvent]) -> str:
     return "".join(_LETTERS[type(event)] for event in events)
 
 
-GRAMMAR = r"R(?:Ad*J?(?:C|X?E?))*(?:d+)?C?!"
+GRAMMAR = r"R(?:Ad*J*(?:C|X?E?))*(?:d+)?C?!"
 """event.proto's grammar in those letters."""
-PREFIX_GRAMMAR = r"R(?:A(?:d[dC]*)?J?(?:C|X?E?))*(?:d+)?C?!"
+PREFIX_GRAMMAR = r"R(?:A(?:d[dC]*)?J*(?:C|X?E?))*(?:d+)?C?!"
 """The same with DELIVERY_MODE_PREFIX_COMMIT."""
 
 

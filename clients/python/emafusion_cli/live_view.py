@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from emafusion_cli.narration import completion_in_words, outcome_in_words
+from emafusion_cli.narration import completion_in_words, outcome_in_words, rule_in_words
 from emafusion_cli.words import probability, usd
 
 
@@ -41,7 +41,7 @@ class LiveView:
         match event:
             case Routed():
                 self._tiers = [_Tier(planned.model, planned) for planned in event.plan.models]
-                self._footer = f"accepts at {event.threshold:.2f} ({event.policy})"
+                self._footer = rule_in_words(event)
             case AttemptStarted():
                 self._start(event)
             case Judged():

@@ -68,11 +68,21 @@ def _routed(event: Routed) -> str:
     axes = ", ".join(f"{axis.axis}={axis.label} {axis.probability:.2f}" for axis in event.plan.axes)
     how = "static plan, the router is down" if event.static_plan else f"by {event.plan.kind}"
     told = f" [{axes}]" if axes else ""
-    return f"routed   {models} {how}{told}; accepts at {event.threshold:.2f} ({event.policy}), {event.delivery}"
+    return f"routed   {models} {how}{told}; {rule_in_words(event)}, {event.delivery}"
+
+
+def rule_in_words(event: Routed) -> str:
+    """When the policy goes no further."""
+    if event.answer_worth_nano_usd is None:
+        return f"accepts at {event.threshold:.2f} ({event.policy})"
+    return f"a right answer is worth {usd(event.answer_worth_nano_usd)} ({event.policy})"
 
 
 def _escalated(event: Escalated) -> str:
     figures = f"{probability(event.confidence)} < {event.threshold:.2f}" if event.confidence is not None else "no verdict"
+    if event.expected_gain is not None and event.confidence is not None:
+        figures = f"confidence {probability(event.confidence)}"
+        return f"escalate #{event.from_attempt} {event.reason} ({figures}; {event.detail}) → {event.next_model}"
     told = event.reason is EscalationReason.LOW_CONFIDENCE  # by the figures
     detail = "" if told or not event.detail else f"; {event.detail}"
     return f"escalate #{event.from_attempt} {event.reason} ({figures}{detail}) → {event.next_model}"
@@ -96,8 +106,11 @@ def completion_in_words(completion: Completion) -> str:
     """Who answered, how sure that is, and what it took."""
     ceiling = f" at the ceiling on {completion.ceiling}" if completion.ceiling is not Ceiling.UNSPECIFIED else ""
     incomplete = ", incomplete" if completion.incomplete else ""
+    backed = f", {len(completion.supporting_attempts)} more say the same" if completion.supporting_attempts else ""
+    stopped = f"; {completion.stop_detail}" if completion.stop_detail else ""
     tokens = f"{completion.usage.input_tokens} + {completion.usage.output_tokens} tokens"
     return (
         f"{completion.outcome}{ceiling}{incomplete} from {completion.model} after {len(completion.attempts)} attempt(s), "
-        f"confidence {probability(completion.confidence)}, {usd(completion.cost_nano_usd)}, {tokens}, {seconds(completion.timing.total_s)}"
+        f"confidence {probability(completion.confidence)}{backed}, {usd(completion.cost_nano_usd)}, {tokens}, "
+        f"{seconds(completion.timing.total_s)}{stopped}"
     )

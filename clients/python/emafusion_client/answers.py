@@ -16,6 +16,7 @@ from emafusion_client.vocabulary import (
     FinishReason,
     JudgeStatus,
     Outcome,
+    PolicyKind,
     RouteKind,
 )
 
@@ -109,7 +110,7 @@ class Routing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOutcome:
-    """What came of asking one judge; ``score`` only with ``JudgeStatus.SCORED``."""
+    """What came of asking one judge; ``score`` only with ``JudgeStatus.SCORED``, ``same_answer_as`` from judges that compare answers."""
 
     judge: str
     status: JudgeStatus
@@ -119,6 +120,7 @@ class JudgeOutcome:
     defects: tuple[Defect, ...]
     duration_s: float
     cost_nano_usd: int
+    same_answer_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +206,8 @@ class AttemptSummary:
     aborted_early: bool = False
     tokens_saved: int = 0
     continues_attempt: int | None = None
+    expected_gain: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +229,10 @@ class Completion:
     trace_id: str
     policy_hash: str
     incomplete: bool = False
+    supporting_attempts: tuple[int, ...] = ()
+    stop_detail: str = ""
+    policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
+    answer_worth_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,3 +273,5 @@ class Decision:
     error_reason: str
     feedback: tuple[Feedback, ...]
     trace_id: str
+    policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
+    answer_worth_nano_usd: int | None = None

@@ -163,6 +163,7 @@ def _judge_outcome(message: verdict_pb2.JudgeOutcome) -> JudgeOutcome:
         defects=_defects(message.defects),
         duration_s=seconds(message.duration),
         cost_nano_usd=message.cost_nano_usd,
+        same_answer_as=tuple(message.same_answer_as),
     )
 
 

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, RecordedAttempt
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
 from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
-from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome
+from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome, PolicyKind
 
 
 def event(message: cascade_service_pb2.StreamCompleteResponse) -> Event | None:
@@ -53,6 +53,8 @@ def _routed(message: event_pb2.Routed) -> Routed:
         policy=message.policy,
         threshold=message.threshold,
         delivery=_delivery(message.delivery),
+        policy_kind=_policy_kind(message.policy_kind),
+        answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
     )
 
 
@@ -64,6 +66,8 @@ def _escalated(message: event_pb2.Escalated) -> Escalated:
         threshold=message.threshold,
         next_model=message.next_model,
         detail=message.detail,
+        expected_gain=message.expected_gain if message.HasField("expected_gain") else None,
+        price=message.price if message.HasField("price") else None,
     )
 
 
@@ -85,6 +89,10 @@ def completion(message: event_pb2.Completion) -> Completion:
         trace_id=message.trace_id,
         policy_hash=message.policy_hash,
         incomplete=message.incomplete,
+        supporting_attempts=tuple(message.supporting_attempts),
+        stop_detail=message.stop_detail,
+        policy_kind=_policy_kind(message.policy_kind),
+        answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
     )
 
 
@@ -106,6 +114,8 @@ def _attempt(message: event_pb2.AttemptSummary) -> AttemptSummary:
         aborted_early=message.aborted_early,
         tokens_saved=message.tokens_saved,
         continues_attempt=message.continues_attempt if message.HasField("continues_attempt") else None,
+        expected_gain=message.expected_gain if message.HasField("expected_gain") else None,
+        price=message.price if message.HasField("price") else None,
     )
 
 
@@ -126,6 +136,8 @@ def decision(message: decision_pb2.Decision) -> Decision:
         error_reason=message.error_reason,
         feedback=tuple(feedback(entry) for entry in message.feedback),
         trace_id=message.trace_id,
+        policy_kind=_policy_kind(message.policy_kind),
+        answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
     )
 
 
@@ -154,6 +166,10 @@ def _moment(stamp: Timestamp) -> datetime:
 
 def _delivery(number: int) -> Delivery:
     return word(Delivery, event_pb2.DeliveryMode.Name, number, prefix="DELIVERY_MODE_")
+
+
+def _policy_kind(number: int) -> PolicyKind:
+    return word(PolicyKind, event_pb2.PolicyKind.Name, number, prefix="POLICY_KIND_")
 
 
 def _reason(number: int) -> EscalationReason:

@@ -62,6 +62,7 @@ def complete_request(question: Question) -> cascade_service_pb2.CompleteRequest:
         policy=question.policy,
         accept_threshold=question.accept_threshold,
         fixed_plan=question.fixed_plan,
+        answer_worth_nano_usd=question.answer_worth_nano_usd,
     )
 
 
@@ -146,6 +147,7 @@ def _constraints(constraints: Constraints | None) -> router_service_pb2.Constrai
         required_capabilities=constraints.required_capabilities,
         models_max=constraints.models_max,
         suitability_min=constraints.suitability_min,
+        answer_worth_nano_usd=constraints.answer_worth_nano_usd,
     )
 
 
@@ -170,4 +172,5 @@ def _candidate(candidate: Candidate) -> judge_service_pb2.Candidate:
         and usage_pb2.LogprobSummary(
             tokens=summary.tokens, mean=summary.mean, min=summary.min, share_uncertain=summary.share_uncertain, first=summary.first
         ),
+        predicted_quality=candidate.predicted_quality,
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emafusion_client.answers import Completion, Plan, Verdict
-from emafusion_client.vocabulary import Delivery, EscalationReason
+from emafusion_client.vocabulary import Delivery, EscalationReason, PolicyKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """The plan is known. Always the first event."""
+    """The plan is known. Always the first event. ``answer_worth_nano_usd`` only with a policy of kind ``value``."""
 
     decision_id: str
     plan: Plan
@@ -21,6 +21,8 @@ class Routed:
     policy: str
     threshold: float
     delivery: Delivery
+    policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
+    answer_worth_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The panel has judged an attempt."""
+    """The panel has judged an attempt, with a policy of kind ``value`` perhaps anew."""
 
     attempt: int
     verdict: Verdict
@@ -68,7 +70,10 @@ class Retracted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalated:
-    """The next model will be asked; ``confidence`` is None where there is no verdict."""
+    """The next model will be asked; ``confidence`` is None where there is no verdict.
+
+    ``expected_gain`` and ``price`` of asking it, in right answers, with a policy of kind ``value``.
+    """
 
     from_attempt: int
     reason: EscalationReason
@@ -76,6 +81,8 @@ class Escalated:
     threshold: float
     next_model: str
     detail: str
+    expected_gain: float | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class OutputForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What a plan must respect; empty and None mean no limit."""
+    """What a plan must respect; empty and None mean no limit. ``answer_worth_nano_usd`` is for the router alone."""
 
     attempt_cost_max_nano_usd: int | None = None
     allow_models: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class Constraints:
     required_capabilities: tuple[str, ...] = ()
     models_max: int | None = None
     suitability_min: float | None = None
+    answer_worth_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,10 @@ class PrefixCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request to answer: the conversation, and how to go about it."""
+    """A request to answer: the conversation, and how to go about it.
+
+    ``answer_worth_nano_usd`` is the dial between cost and accuracy of a policy of kind ``value``: what a right answer is worth.
+    """
 
     messages: tuple[Message, ...]
     generation: Generation | None = None
@@ -75,6 +79,7 @@ class Question:
     policy: str = ""
     accept_threshold: float | None = None
     fixed_plan: tuple[str, ...] = ()
+    answer_worth_nano_usd: int | None = None
 
     @staticmethod
     def of(text: str) -> Question:
@@ -95,13 +100,14 @@ class LogprobSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An answer to judge or to compare with; ``id`` is unique in the request."""
+    """An answer to judge or to compare with; ``id`` is unique in the request, ``predicted_quality`` is the router's, 0.0 to 1.0."""
 
     id: str
     text: str
     model: str = ""
     finish_reason: FinishReason = FinishReason.UNSPECIFIED
     logprobs: LogprobSummary | None = None
+    predicted_quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,14 @@ class Ceiling(StrEnum):
     TIME = "time"
 
 
+class PolicyKind(StrEnum):
+    """How a policy decides."""
+
+    UNSPECIFIED = "unspecified"
+    THRESHOLD = "threshold"
+    VALUE = "value"
+
+
 class Outcome(StrEnum):
     """How the cascade came to its answer."""
 

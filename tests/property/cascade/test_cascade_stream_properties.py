@@ -110,7 +110,7 @@ REQUESTS = st.builds(
     output_tokens_max=st.just(10**6) | st.integers(1, 2_500),
     max_output_tokens=st.none() | st.integers(1, 2_000),
     deadline_at_s=st.just(1_000.0) | st.floats(0.0, 100.0),
-    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 4), checkpoint_tokens=st.integers(1, 4), judges=st.just(("checks",))),
+    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 4), checkpoint_tokens=st.integers(1, 4)),
     prefix_threshold=st.none() | CONFIDENCES,
     prefix_hopeless_below=st.just(0.0) | CONFIDENCES,
     output=st.sampled_from([OutputContract()] * 4 + [OutputContract(kind=OutputKind.JSON)]),
@@ -140,7 +140,7 @@ COMMITTING_REQUESTS = st.builds(
     attempts_max=st.integers(2, 5),
     output_tokens_max=st.just(10**6) | st.integers(1, 2_500),
     deadline_at_s=st.just(1_000.0),
-    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 3), checkpoint_tokens=st.integers(1, 3), judges=st.just(("checks",))),
+    prefix=st.builds(PrefixRules, hold_tokens=st.integers(1, 3), checkpoint_tokens=st.integers(1, 3)),
     prefix_threshold=st.floats(0.0, 0.4),
     prefix_hopeless_below=st.sampled_from([0.0, 0.4]),
 )

@@ -52,7 +52,7 @@ from tests.support.cascade import (
 )
 
 BROKEN = ModelFailed("connection broken", kind="connection_broken")
-HOLD_4 = PrefixRules(hold_tokens=4, checkpoint_tokens=4, judges=("checks", "confidence"))
+HOLD_4 = PrefixRules(hold_tokens=4, checkpoint_tokens=4)
 BEGINNING, MIDDLE, END = "The answer to it", " is, as I know,", " forty-two."
 
 
@@ -104,6 +104,7 @@ async def test_a_beginning_is_judged_by_the_cheap_judges_as_a_beginning() -> Non
         verdicts={"small": verdict(0.1), "large": verdict(0.9)},
         on_beginnings={"large": verdict(0.6)},
     )
+    stage.cheap_judges = ("checks", "confidence")
     await run(stage, asked(output=OutputContract(kind=OutputKind.NUMBER)))
     beginnings = [question for question, _ in stage.judge.questions if question.judges]
     assert [question.candidate.text for question in beginnings] == [BEGINNING]
@@ -316,7 +317,8 @@ async def test_no_verdict_on_a_beginning_commits_nothing() -> None:
 
 async def test_without_cheap_judges_nothing_is_final_before_the_end() -> None:
     stage = stage_of(ScriptedLlm("small", whole(BEGINNING, END)), verdicts={"small": verdict(0.9)}, on_beginnings={"small": verdict(0.9)})
-    events, _ = await run(stage, asked(prefix=replace(HOLD_4, judges=())))
+    stage.cheap_judges = ()
+    events, _ = await run(stage, asked())
     assert kinds(events) == ["Routed", "AttemptStarted", "Judged", "Delta", "Committed", "Completed"]
     assert len(stage.judge.questions) == 1
 

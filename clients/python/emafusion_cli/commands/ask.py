@@ -39,6 +39,9 @@ def ask(
     ] = None,
     policy: Annotated[str, typer.Option(help="Acceptance policy. Default: the configured one.")] = "",
     threshold: Annotated[float | None, typer.Option(help="Confidence at which an answer is accepted, 0.0 to 1.0.")] = None,
+    worth: Annotated[
+        float | None, typer.Option(help="What a right answer is worth, in USD: the dial of a policy of kind value.", min=0.0)
+    ] = None,
     max_cost: Annotated[float | None, typer.Option(help="Most that the answer may cost, in USD.", min=0.0)] = None,
     models: Annotated[str, typer.Option(help="Ask these models in this order, parted by commas, instead of the router's plan.")] = "",
     system: Annotated[str, typer.Option(help="Instructions that stand before the question.")] = "",
@@ -52,6 +55,7 @@ def ask(
         ceilings=None if max_cost is None else Ceilings(cost_max_nano_usd=round(max_cost * _NANO_PER_USD)),
         policy=policy,
         accept_threshold=threshold,
+        answer_worth_nano_usd=None if worth is None else round(worth * _NANO_PER_USD),
         fixed_plan=tuple(name.strip() for name in models.split(",") if name.strip()),
     )
     mode = Delivery(delivery) if delivery else Delivery.UNSPECIFIED

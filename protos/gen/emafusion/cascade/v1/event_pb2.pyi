@@ -145,20 +145,24 @@ class Retracted(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., from_sequence: _Optional[int] = ...) -> None: ...
 
 class Escalated(_message.Message):
-    __slots__ = ("from_attempt", "reason", "confidence", "threshold", "next_model", "detail")
+    __slots__ = ("from_attempt", "reason", "confidence", "threshold", "next_model", "detail", "expected_gain", "price")
     FROM_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     NEXT_MODEL_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_GAIN_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
     from_attempt: int
     reason: EscalationReason
     confidence: float
     threshold: float
     next_model: str
     detail: str
-    def __init__(self, from_attempt: _Optional[int] = ..., reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., next_model: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+    expected_gain: float
+    price: float
+    def __init__(self, from_attempt: _Optional[int] = ..., reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., next_model: _Optional[str] = ..., detail: _Optional[str] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ...) -> None: ...
 
 class AttemptSummary(_message.Message):
     __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price")
