@@ -43,7 +43,7 @@ def main() -> None:
     arguments = _arguments()
     started = time.monotonic()
     questions = read_questions(arguments.data)
-    names, right, tokens = _tables(questions, read_outcomes(arguments.data))
+    names, right, tokens = outcome_tables(questions, read_outcomes(arguments.data))
     cache = EmbeddingCache(arguments.cache, encoder=arguments.encoder, tokens_max=TOKENS_MAX)
     vectors = cache.embed([row["question"] for row in questions]).astype(np.float64)
     train = np.array([row["split"] == "train" for row in questions]) & ~np.isnan(right).all(axis=1)
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tables(questions: list[dict[str, Any]], outcomes: dict[str, list[Any]]) -> tuple[list[str], Floats, Floats]:
+def outcome_tables(questions: list[dict[str, Any]], outcomes: dict[str, list[Any]]) -> tuple[list[str], Floats, Floats]:
     """Models with enough training answers, and who was right with how many tokens ``(questions, models)``, NaN where nobody answered."""
     rows = {row["question_id"]: index for index, row in enumerate(questions)}
     trained_on = {row["question_id"] for row in questions if row["split"] == "train"}

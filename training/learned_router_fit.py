@@ -66,6 +66,25 @@ def fit(vectors: Floats, right: Floats, tokens: Floats) -> Fitted:
     return Fitted(centroids, _additive(inputs, right), Regression(lengths.weights, lengths.bias + np.log(ratio)))
 
 
+def cross_predict(
+    vectors: Floats, right: Floats, tokens: Floats, *, train: npt.NDArray[np.bool_], fold: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Qualities and output tokens of every question, each ``(n, models)``: of training questions out of fold, of all others plainly.
+
+    ``fold`` numbers the parts that are held out in turn; questions that nobody answered are learnt nothing from.
+    """
+    use = train & ~np.isnan(right).all(axis=1)
+    quality, lengths = _predict_both(fit(vectors[use], right[use], tokens[use]), vectors)
+    for part in np.unique(fold[use]):
+        inside, rest = train & (fold == part), use & (fold != part)
+        quality[inside], lengths[inside] = _predict_both(fit(vectors[rest], right[rest], tokens[rest]), vectors[inside])
+    return quality, lengths
+
+
+def _predict_both(fitted: Fitted, vectors: Floats) -> tuple[Floats, Floats]:
+    return fitted.predict(vectors), np.exp(fitted.log_tokens(fitted.features(vectors)))
+
+
 def features(vectors: Floats, centroids: Floats) -> Floats:
     """The embedding and the soft memberships of clusters."""
     scores = vectors @ centroids.T / TEMPERATURE

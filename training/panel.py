@@ -27,12 +27,10 @@ from training.panel_fit import (
     PENALTY,
     Measured,
     Sample,
-    cross_validate,
-    enough,
-    evidence_sets,
     fit_calibration,
-    fold_calibrations,
+    measure,
     samples_of,
+    show,
 )
 from training.panel_questions import panel_questions
 from training.panel_record import record
@@ -78,8 +76,7 @@ def fit(path: Path, folder: Path) -> None:
     calibration = fit_calibration(samples, version="new")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(format_calibration(calibration), encoding="utf-8")
-    folds = fold_calibrations(samples)
-    measured = {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in evidence_sets() if kinds and enough(samples, kinds)}
+    measured = measure(samples)
     _show(samples, measured)
     metrics: dict[str, JsonValue] = {name: {**asdict(figures)} for name, figures in measured.items()}
     data: dict[str, JsonValue] = {
@@ -107,10 +104,7 @@ def _show(samples: Sequence[Sample], measured: dict[str, Measured]) -> None:
     for model in LADDER:
         right = [sample.correct for sample in samples if sample.model == model]
         print(f"{model:24} {sum(right):4} of {len(right):4} right ({sum(right) / max(len(right), 1):.1%})")
-    print(f"{'evidence':40} {'rows':>5} {'right':>6} {'AUROC':>6} {'95 %':>13} {'Brier':>6} {'ECE':>6}")
-    for name, figures in measured.items():
-        span = f"{figures.auroc_low:.3f}-{figures.auroc_high:.3f}"
-        print(f"{name:40} {figures.rows:5} {figures.right:6.3f} {figures.auroc:6.3f} {span:>13} {figures.brier:6.3f} {figures.ece:6.3f}")
+    show(measured)
 
 
 if __name__ == "__main__":

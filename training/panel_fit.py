@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 
@@ -15,12 +15,12 @@ from judge_service.domain.verdicts import Defect
 from training.panel_logistic import Array, auroc, brier, calibration_error, fit_logistic
 from training.panel_rows import AnswerRow
 
-KINDS = ("agreement", "checks", "confidence", "llm")
 SCALES = {
     "agreement": Scale(transform=Transform.IDENTITY, bound=0.5),
     "checks": Scale(transform=Transform.IDENTITY, bound=0.5),
     "confidence": Scale(transform=Transform.LOGIT, bound=4.0),
     "llm": Scale(transform=Transform.LOGIT, bound=4.0),
+    "verifier": Scale(transform=Transform.LOGIT, bound=5.0),
 }
 EPSILON = 0.01
 PENALTY = 1.0
@@ -67,18 +67,24 @@ def _scores(row: AnswerRow) -> list[tuple[str, float]]:
     return [(kind, score) for kind, score in found.items() if score is not None]
 
 
-def evidence_sets() -> list[tuple[str, ...]]:
-    """All sets of kinds, the empty one included, small ones first."""
-    return list(chain.from_iterable(combinations(KINDS, size) for size in range(len(KINDS) + 1)))
+def kinds_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The kinds that scored at least one of ``samples``, in order of name."""
+    return tuple(sorted({kind for sample in samples for kind in sample.features}))
+
+
+def evidence_sets(kinds: Sequence[str]) -> list[tuple[str, ...]]:
+    """All sets of ``kinds``, the empty one included, small ones first."""
+    return list(chain.from_iterable(combinations(kinds, size) for size in range(len(kinds) + 1)))
 
 
 def fit_calibration(samples: Sequence[Sample], *, version: str) -> Calibration:
     """The calibration that fits ``samples`` best: one combination per evidence set with enough rows, and the backoff."""
-    fitted = {frozenset(kinds): _combination(having(samples, kinds), kinds) for kinds in evidence_sets() if enough(samples, kinds)}
+    spoke = kinds_of(samples)
+    fitted = {frozenset(kinds): _combination(having(samples, kinds), kinds) for kinds in evidence_sets(spoke) if enough(samples, kinds)}
     return Calibration(
         version=version,
         epsilon=EPSILON,
-        scales=SCALES,
+        scales={kind: SCALES[kind] for kind in spoke},
         combinations=fitted,
         backoff=_backoff(samples),
         caps=FIXED_CAPS | {Defect.TRUNCATED: _truncated_cap(samples)},
@@ -107,21 +113,22 @@ def _backoff(samples: Sequence[Sample]) -> Backoff:
 
     A kind that scored adds its shift and its weighted feature, a kind that did not adds nothing.
     """
+    spoke = kinds_of(samples)
     rows: list[list[float]] = []
     labels: list[float] = []
     shares: list[float] = []
     for sample in samples:
-        subsets = [kinds for kinds in evidence_sets() if all(kind in sample.features for kind in kinds)]
+        subsets = [kinds for kinds in evidence_sets(spoke) if all(kind in sample.features for kind in kinds)]
         for kinds in subsets:
-            present = [1.0 if kind in kinds else 0.0 for kind in KINDS]
-            rows.append(present + [sample.features[kind] if kind in kinds else 0.0 for kind in KINDS])
+            present = [1.0 if kind in kinds else 0.0 for kind in spoke]
+            rows.append(present + [sample.features[kind] if kind in kinds else 0.0 for kind in spoke])
             labels.append(float(sample.correct))
             shares.append(1.0 / len(subsets))
-    fit = fit_logistic(np.array(rows), np.array(labels), penalty=PENALTY, free=frozenset(range(len(KINDS))), weights=np.array(shares))
+    fit = fit_logistic(np.array(rows), np.array(labels), penalty=PENALTY, free=frozenset(range(len(spoke))), weights=np.array(shares))
     return Backoff(
         intercept=_rounded(fit.intercept),
-        shifts={kind: _rounded(fit.weights[i]) for i, kind in enumerate(KINDS)},
-        weights={kind: _rounded(fit.weights[len(KINDS) + i]) for i, kind in enumerate(KINDS)},
+        shifts={kind: _rounded(fit.weights[i]) for i, kind in enumerate(spoke)},
+        weights={kind: _rounded(fit.weights[len(spoke) + i]) for i, kind in enumerate(spoke)},
     )
 
 
@@ -175,6 +182,21 @@ def cross_validate(samples: Sequence[Sample], kinds: Sequence[str], calibrations
         brier=_rounded(brier(scores, labels)),
         ece=_rounded(calibration_error(scores, labels)),
     )
+
+
+def measure(samples: Sequence[Sample]) -> dict[str, Measured]:
+    """Cross-validated figures of every evidence set with enough rows, by the names of its kinds."""
+    folds = fold_calibrations(samples)
+    sets = [kinds for kinds in evidence_sets(kinds_of(samples)) if kinds and enough(samples, kinds)]
+    return {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in sets}
+
+
+def show(measured: Mapping[str, Measured]) -> None:
+    """Prints a table."""
+    print(f"{'evidence':40} {'rows':>5} {'right':>6} {'AUROC':>6} {'95 %':>13} {'Brier':>6} {'ECE':>6}")
+    for name, figures in measured.items():
+        span = f"{figures.auroc_low:.3f}-{figures.auroc_high:.3f}"
+        print(f"{name:40} {figures.rows:5} {figures.right:6.3f} {figures.auroc:6.3f} {span:>13} {figures.brier:6.3f} {figures.ece:6.3f}")
 
 
 def _judged(calibration: Calibration, sample: Sample, kinds: Sequence[str]) -> float:

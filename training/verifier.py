@@ -16,10 +16,12 @@ import numpy as np
 from pydantic import JsonValue
 
 from servicekit.artifacts import sha256_of, write_manifest
+from training.router_predictions import QUALITY_EDGE, Predictions, predict_recorded
 from training.verifier_corpus import Corpus, read_corpus
 from training.verifier_export import check_parity, write
-from training.verifier_fit import FOLDS, HIDDEN_SHARE, PEERS_MAX, TREES, WORDS_PENALTY, Fitted, Mask, fit
+from training.verifier_fit import FOLDS, HIDDEN_SHARE, SETS_PER_QUESTION, TREES, WORDS_PENALTY, Fitted, Floats, Mask, fit
 from training.verifier_measure import Evidence, Figures
+from training.verifier_work import Work, keep
 
 ARTIFACT = Path(__file__).parent.parent / "artifacts" / "verifier"
 
@@ -48,6 +50,7 @@ STUDIED = {
     "without the model": ("m_",),
     "without the answer's words and arithmetic": ("a_lex", "a_arith", "a_contrast"),
     "without the answer": ("a_", "f_", "w_answer", "m_length"),
+    "without the router's predictions": ("quality", "agree_quality", "differ_quality", "rival_quality"),
 }
 LEFT_OUT_MODELS = (FIRST, "Meta-Llama-3.1-70B-Instruct")
 LEFT_OUT_DATASETS = ("gsm", "crux")
@@ -58,22 +61,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.verifier", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory with questions.parquet and responses.parquet")
     parser.add_argument("--artifact", type=Path, default=ARTIFACT, help="folder to write")
-    parser.add_argument("--answers-max", type=int, default=16, help="most answers per training question that are learned from")
+    parser.add_argument("--answers-max", type=int, default=99, help="most answers per training question that are learned from")
+    parser.add_argument("--encoder", type=Path, default=ARTIFACT.parent / "encoder", help="folder of the router's encoder")
+    parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder for embeddings, and for what later steps read")
     parser.add_argument("--processes", type=int, default=2, help="processes that read, and threads that fit")
     parser.add_argument("--study", action="store_true", help="measure what matters instead of publishing")
     chosen = parser.parse_args(arguments)
     tell = _clocked(time.monotonic)
     corpus = read_corpus(chosen.data, answers_max=chosen.answers_max, processes=chosen.processes, tell=tell)
+    predicted = predict_recorded(chosen.data, ids=corpus.ids, folds=corpus.fold % FOLDS, encoder=chosen.encoder, cache=chosen.cache)
+    tell("router's predictions done")
+    quality = quality_of_answers(corpus, predicted)
     if chosen.study:
-        study(corpus, threads=chosen.processes, tell=tell)
+        study(corpus, quality, threads=chosen.processes, tell=tell)
     else:
-        publish(corpus, chosen.data, chosen.artifact, threads=chosen.processes, tell=tell)
+        fitted = publish(corpus, quality, chosen.data, chosen.artifact, threads=chosen.processes, tell=tell)
+        keep(chosen.cache, Work(corpus=corpus, known=fitted.known, together=fitted.together, curve=fitted.curve, predicted=predicted))
 
 
-def publish(corpus: Corpus, data: Path, folder: Path, *, threads: int, tell: Callable[[str], None]) -> None:
+def quality_of_answers(corpus: Corpus, predicted: Predictions) -> Floats:
+    """Log-odds of the predicted quality of every answer, NaN where its model is not known to the router."""
+    asked = zip(corpus.question.tolist(), corpus.model.tolist(), strict=True)
+    quality = np.clip([predicted.quality_of(corpus.ids[question], model) for question, model in asked], QUALITY_EDGE, 1.0 - QUALITY_EDGE)
+    return np.log(quality / (1.0 - quality))
+
+
+def publish(corpus: Corpus, quality: Floats, data: Path, folder: Path, *, threads: int, tell: Callable[[str], None]) -> Fitted:
     """Fits, measures, writes the artifact and checks that it says the same."""
     use = corpus.train[corpus.question]
-    fitted = fit(corpus, use, threads=threads, tell=tell)
+    fitted = fit(corpus, use, quality, threads=threads, tell=tell)
     evidence = evidence_of(corpus, fitted)
     measured = measure(evidence, tell)
     files = write(folder, fitted)
@@ -99,17 +115,18 @@ def publish(corpus: Corpus, data: Path, folder: Path, *, threads: int, tell: Cal
         parameters={
             "folds": FOLDS,
             "hidden_share": HIDDEN_SHARE,
-            "peers_max": PEERS_MAX,
+            "sets_per_question": SETS_PER_QUESTION,
             "words_penalty": WORDS_PENALTY,
             "trees": {name: {key: float(value) for key, value in options.items()} for name, options in TREES.items()},
         },
     )
     tell(f"{folder}: version {manifest.version}-{manifest.fingerprint}, {sum(file.bytes for file in manifest.files):,} bytes")
+    return fitted
 
 
 def evidence_of(corpus: Corpus, fitted: Fitted) -> Evidence:
     """What ``fitted`` says on held-out answers."""
-    return Evidence(corpus, fitted.seen, fitted.ease, curves=fitted.curves, together=fitted.boosters["together"])
+    return Evidence(corpus, fitted)
 
 
 def measure(evidence: Evidence, tell: Callable[[str], None]) -> dict[str, JsonValue]:
@@ -130,7 +147,7 @@ def measure(evidence: Evidence, tell: Callable[[str], None]) -> dict[str, JsonVa
     return found
 
 
-def study(corpus: Corpus, *, threads: int, tell: Callable[[str], None]) -> None:
+def study(corpus: Corpus, quality: Floats, *, threads: int, tell: Callable[[str], None]) -> None:
     """Ablation, leave-one-model-out, and leave-one-dataset-out."""
     train = corpus.train[corpus.question]
 
@@ -139,7 +156,7 @@ def study(corpus: Corpus, *, threads: int, tell: Callable[[str], None]) -> None:
 
     def run(name: str, use: Mask, drop: Sequence[str] = ()) -> Evidence:
         tell(f"== {name}: {int(use.sum()):,} answers")
-        return evidence_of(corpus, fit(corpus, use, threads=threads, tell=silent, drop=drop))
+        return evidence_of(corpus, fit(corpus, use, quality, threads=threads, tell=silent, drop=drop))
 
     def show(evidence: Evidence, pool: str, model: str, others: Sequence[str] = ()) -> None:
         _note({}, f"{pool}: {' + '.join((model, *others))}", evidence.measure(pool, model, others), tell)

@@ -35,6 +35,7 @@ class Corpus:
     ``pool`` and ``dataset`` serve reports and splits and are never seen by the verifier. ``fold`` is the question's, 0 to 4.
     """
 
+    ids: list[str]
     questions: list[QuestionSheet]
     options: list[npt.NDArray[np.float32]]
     key: npt.NDArray[np.int64]
@@ -70,6 +71,7 @@ def read_corpus(folder: Path, *, answers_max: int, processes: int, tell: Callabl
     kept = [answer for question in questions for answer in answers[question["question_id"]]]
     place = {question["question_id"]: index for index, question in enumerate(questions)}
     return Corpus(
+        ids=[question["question_id"] for question in questions],
         questions=sheets,
         options=options,
         key=np.array([_key(question, len(rows)) for question, rows in zip(questions, options, strict=True)]),

@@ -68,7 +68,7 @@ def _facts(fitted: Fitted) -> dict[str, Any]:
             model: [[round(entry.rate, 4), round(entry.log_chars_mean, 4), round(entry.log_chars_stddev, 4)] for entry in entries]
             for model, entries in sorted(fitted.records.items())
         },
-        "curves": {name: {"log_odds": [*curve.log_odds], "probabilities": [*curve.probabilities]} for name, curve in fitted.curves.items()},
+        "curve": {"log_odds": [*fitted.curve.log_odds], "probabilities": [*fitted.curve.probabilities]},
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -25,15 +25,15 @@ from judge_service.domain.verifier_rows import (
     KINDS,
     PRIOR_FEATURES,
     KindRecord,
-    Seen,
     kind_of,
     prior_row,
     record_row,
     shares_of,
-    together_row,
 )
+from judge_service.domain.verifier_together import TOGETHER_FEATURES, together_rows
 from judge_service.domain.verifier_words import SLOTS
 from training.verifier_corpus import Corpus
+from training.verifier_sets import NOBODY, Known, Places, answers_by_question, draw_sets, know
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -43,7 +43,9 @@ FOLDS = 3
 SEED = 1
 HIDDEN_SHARE = 0.25
 """Share of the training rows whose model is hidden, so that the trees know what to do with a model that they don't know."""
-PEERS_MAX = 5
+SETS_PER_QUESTION = 16
+"""Sets of answers that are drawn of each training question; all answers of a set are learned from."""
+ROWS_AT_A_TIME = 8_192
 RECORD_STRENGTH = 20.0
 """Answers that a model's overall rate counts for in its rate on one kind of question."""
 CURVE_KNOTS = 40
@@ -52,8 +54,18 @@ TREES: dict[str, dict[str, Any]] = {
     "options": {"rounds": 150, "num_leaves": 15, "min_data_in_leaf": 60, "feature_fraction": 0.5},
     "choice": {"rounds": 400, "num_leaves": 15, "min_data_in_leaf": 100, "feature_fraction": 0.3},
     "open": {"rounds": 600, "num_leaves": 31, "min_data_in_leaf": 200, "feature_fraction": 0.3},
-    "together": {"rounds": 250, "num_leaves": 15, "min_data_in_leaf": 200, "feature_fraction": 0.5},
+    "together": {"rounds": 300, "num_leaves": 15, "min_data_in_leaf": 200, "feature_fraction": 0.4},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFitted:
+    """Log-odds ``said`` of all rows, out of fold where they were learnt from, the ensemble of all of them, and one without each fold."""
+
+    said: Floats
+    right: npt.NDArray[np.int64]
+    whole: lgb.Booster
+    by_fold: tuple[lgb.Booster, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +73,20 @@ class Fitted:
     """What was fitted, and what it says out of fold (training questions) or plainly (all other questions) of each answer."""
 
     boosters: dict[str, lgb.Booster]
+    together: CrossFitted
     words: Rows
     intercepts: tuple[float, float]
     records: dict[str, tuple[KindRecord, ...]]
-    curves: dict[str, Curve]
+    curve: Curve
     alone_rows: Rows
-    seen: list[Seen]
-    ease: Floats
+    known: Known
 
 
-def fit(corpus: Corpus, use: Mask, *, threads: int, tell: Callable[[str], None], drop: Sequence[str] = ()) -> Fitted:
-    """Fits on the answers that ``use`` selects. Features whose name begins with one of ``drop`` are hidden, to see what they are worth."""
+def fit(corpus: Corpus, use: Mask, quality: Floats, *, threads: int, tell: Callable[[str], None], drop: Sequence[str] = ()) -> Fitted:
+    """Fits on the answers that ``use`` selects. Features whose name begins with one of ``drop`` are hidden, to see what they are worth.
+
+    ``quality`` are the log-odds that the router predicted for each answer's model, out of fold on training questions.
+    """
     shares, options = _fit_options(corpus, use, threads)
     tell("options done")
     ease, said, words, intercepts = _fit_words(corpus, use)
@@ -79,42 +94,70 @@ def fit(corpus: Corpus, use: Mask, *, threads: int, tell: Callable[[str], None],
     kinds = np.array([kind_of(question) for question in corpus.questions])
     records = _records(corpus, use, kinds)
     rows = _alone_rows(corpus, shares=shares, records=records, kinds=kinds, words=(ease, said))
-    for column, name in enumerate(ALONE_FEATURES):
+    _hide(rows, ALONE_FEATURES, drop)
+    log_odds, alone = _fit_alone(corpus, rows, use, (kinds != KINDS.index("open"))[corpus.question], threads=threads, tell=tell)
+    known = know(corpus, log_odds=log_odds, quality=quality, rate=rows[:, _RATE], prior=rows[:, _PRIOR], ease=ease)
+    tell("answers compared")
+    together = _fit_together(corpus, known, use, threads=threads, drop=drop)
+    return Fitted(
+        boosters={"options": options, **alone, "together": together.whole},
+        together=together,
+        words=words,
+        intercepts=intercepts,
+        records=records,
+        curve=_curve(together.said, together.right),
+        alone_rows=rows,
+        known=known,
+    )
+
+
+def _hide(rows: Rows, names: Sequence[str], drop: Sequence[str]) -> None:
+    for column, name in enumerate(names):
         if name.startswith(tuple(drop)):
             rows[:, column] = np.nan
+
+
+def _fit_alone(
+    corpus: Corpus, rows: Rows, use: Mask, offered: Mask, *, threads: int, tell: Callable[[str], None]
+) -> tuple[Floats, dict[str, lgb.Booster]]:
+    """What the answers alone say, and the ensembles for questions with options and without."""
     fold = corpus.fold[corpus.question] % FOLDS
-    offered = (kinds != KINDS.index("open"))[corpus.question]
     log_odds = np.zeros(len(rows))
     alone: dict[str, lgb.Booster] = {}
     for name, there in (("choice", offered), ("open", ~offered)):
         if not (use & there).any():
             raise SystemExit("the verifier learns from questions with options and from questions without; one of the two is missing")
-        log_odds[there], alone[name] = _cross_fit(
+        fitted = _cross_fit(
             name, _some_hidden(rows[there]), rows[there], corpus.correct[there], use=use[there], fold=fold[there], threads=threads
         )
+        log_odds[there], alone[name] = fitted.said, fitted.whole
         tell(f"{name} done")
-    seen = [
-        Seen(sheet=sheet, prior=tuple(map(float, row[_PRIOR])), rate=float(row[_RATE]), log_odds=float(value))
-        for sheet, row, value in zip(corpus.sheets, rows, log_odds, strict=True)
-    ]
-    pairs, targets = _pair_rows(corpus, seen, use, ease)
-    tell(f"{len(targets):,} comparisons")
-    said_together, together = _cross_fit(
-        "together", pairs, pairs, corpus.correct[targets], use=np.ones(len(targets), bool), fold=fold[targets], threads=threads
-    )
-    return Fitted(
-        boosters={"options": options, **alone, "together": together},
-        words=words,
-        intercepts=intercepts,
-        records=records,
-        curves={
-            "alone": _curve(log_odds[use], corpus.correct[use]),
-            "together": _curve(said_together, corpus.correct[targets]),
-        },
-        alone_rows=rows,
-        seen=seen,
-        ease=ease,
-    )
+    return log_odds, alone
+
+
+def _fit_together(corpus: Corpus, known: Known, use: Mask, *, threads: int, drop: Sequence[str]) -> CrossFitted:
+    """Learns from sets of answers drawn by chance. In a quarter of the sets nothing was predicted by the router."""
+    rng = np.random.default_rng(SEED)
+    members = [own[use[own]] for own in answers_by_question(corpus)]
+    drawn = draw_sets((own for own in members if own.size), times=SETS_PER_QUESTION, rng=rng)
+    blind = rng.random(len(drawn)) < HIDDEN_SHARE
+    rows, targets = rows_of_sets(known, drawn, blind=blind)
+    _hide(rows, TOGETHER_FEATURES, drop)
+    fold = corpus.fold[corpus.question[targets]] % FOLDS
+    whole = np.ones(len(targets), dtype=np.bool_)
+    return _cross_fit("together", rows, rows, corpus.correct[targets], use=whole, fold=fold, threads=threads)
+
+
+def rows_of_sets(known: Known, drawn: Places, *, blind: Mask | None = None) -> tuple[Rows, Places]:
+    """Rows of ``together`` for every answer of every set, and the answers' numbers."""
+    rows: list[Rows] = []
+    for start in range(0, len(drawn), ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
+        answers = known.sets(drawn[part])
+        if blind is not None:
+            answers = replace(answers, quality=np.where(blind[part, None], np.nan, answers.quality))
+        rows.append(together_rows(answers)[answers.here])
+    return np.concatenate(rows), drawn[drawn != NOBODY]
 
 
 _PRIOR = slice(ALONE_FEATURES.index(PRIOR_FEATURES[0]), ALONE_FEATURES.index(PRIOR_FEATURES[-1]) + 1)
@@ -146,19 +189,17 @@ def log_odds_of(booster: lgb.Booster, rows: Rows) -> Floats:
 
 def _cross_fit(
     name: str, learn: Rows, rows: Rows, right: npt.NDArray[np.int64], *, use: Mask, fold: npt.NDArray[np.int64], threads: int
-) -> tuple[Floats, lgb.Booster]:
-    """Log-odds of all ``rows``, out of fold where ``use``, and the ensemble fitted on all of ``use``.
-
-    ``learn`` are the rows to learn from, in the order of ``rows``.
-    """
+) -> CrossFitted:
+    """``learn`` are the rows to learn from, in the order of ``rows``."""
     whole = boost(name, learn[use], right[use], threads)
     said = log_odds_of(whole, rows)
+    by_fold: list[lgb.Booster] = []
     for part in range(FOLDS):
-        inside = use & (fold == part)
-        rest = use & (fold != part)
+        inside, rest = use & (fold == part), use & (fold != part)
+        by_fold.append(boost(name, learn[rest], right[rest], threads))
         if inside.any():
-            said[inside] = log_odds_of(boost(name, learn[rest], right[rest], threads), rows[inside])
-    return said, whole
+            said[inside] = log_odds_of(by_fold[-1], rows[inside])
+    return CrossFitted(said, right, whole, tuple(by_fold))
 
 
 def _fit_options(corpus: Corpus, use: Mask, threads: int) -> tuple[list[Floats], lgb.Booster]:
@@ -169,7 +210,7 @@ def _fit_options(corpus: Corpus, use: Mask, threads: int) -> tuple[list[Floats],
     rows = np.concatenate(corpus.options)
     taught = np.zeros(len(counts), bool)
     taught[corpus.question[use]] = True
-    said, whole = _cross_fit(
+    fitted = _cross_fit(
         "options",
         rows,
         rows,
@@ -179,7 +220,7 @@ def _fit_options(corpus: Corpus, use: Mask, threads: int) -> tuple[list[Floats],
         threads=threads,
     )
     ends = np.cumsum(counts)
-    return [shares_of(said[end - count : end]) for end, count in zip(ends, counts, strict=True)], whole
+    return [shares_of(fitted.said[end - count : end]) for end, count in zip(ends, counts, strict=True)], fitted.whole
 
 
 def _fit_words(corpus: Corpus, use: Mask) -> tuple[Floats, Floats, Rows, tuple[float, float]]:
@@ -268,27 +309,6 @@ def _some_hidden(rows: Rows) -> Rows:
     drawn = np.random.default_rng(SEED).random(len(rows)) < HIDDEN_SHARE
     hidden[drawn, _RATE : _RATE + 2] = np.nan
     return hidden
-
-
-def _pair_rows(corpus: Corpus, seen: Sequence[Seen], use: Mask, ease: Floats) -> tuple[Rows, npt.NDArray[np.int64]]:
-    """Each answer with one or two others and with up to ``PEERS_MAX`` others to its question, drawn by chance."""
-    rng = np.random.default_rng(SEED)
-    chosen = np.flatnonzero(use)
-    by_question: dict[int, list[int]] = {}
-    for index in chosen.tolist():
-        by_question.setdefault(int(corpus.question[index]), []).append(index)
-    rows: list[tuple[float, ...]] = []
-    targets: list[int] = []
-    for index in chosen.tolist():
-        question = int(corpus.question[index])
-        others = [other for other in by_question[question] if other != index]
-        for size in (int(rng.integers(1, 3)), int(rng.integers(2, PEERS_MAX + 1))):
-            if len(others) >= size:
-                drawn = [seen[other] for other in rng.choice(others, size, replace=False)]
-                target = seen[index]
-                rows.append(together_row(target, drawn, question=corpus.questions[question], ease=float(ease[index])))
-                targets.append(index)
-    return np.array(rows, dtype=np.float32), np.array(targets)
 
 
 def _curve(log_odds: Floats, right: npt.NDArray[np.int64]) -> Curve:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from judge_service.domain.verifier import OTHERS_MAX, Curve
-from judge_service.domain.verifier_rows import Seen, together_row
+from judge_service.domain.verifier import OTHERS_MAX
 from training.panel_logistic import auroc, calibration_error
 from training.verifier_corpus import Corpus
-from training.verifier_fit import Floats, log_odds_of
+from training.verifier_fit import Fitted, Floats, log_odds_of, rows_of_sets
 
 RESAMPLES = 500
 BINS = 15
@@ -56,12 +54,9 @@ def figures(probability: Floats, right: npt.NDArray[np.int64]) -> Figures | None
 class Evidence:
     """Looks up what a fitted verifier says on held-out answers."""
 
-    def __init__(self, corpus: Corpus, seen: Sequence[Seen], ease: Floats, *, curves: dict[str, Curve], together: lgb.Booster) -> None:
+    def __init__(self, corpus: Corpus, fitted: Fitted) -> None:
         self._corpus = corpus
-        self._seen = seen
-        self._ease = ease
-        self._curves = curves
-        self._together = together
+        self._fitted = fitted
         held = np.flatnonzero(~corpus.train[corpus.question])
         self._at = {(int(corpus.question[index]), str(corpus.model[index])): int(index) for index in held}
 
@@ -79,20 +74,12 @@ class Evidence:
 
     def say(self, answers: Sequence[int], others: Sequence[str] = ()) -> Floats:
         """Calibrated probability of each of ``answers``, given the answers of ``others`` to the same question."""
-        if not others:
-            curve = self._curves["alone"]
-            return np.array([curve.at(self._seen[index].log_odds) for index in answers])
-        rows = [
-            together_row(
-                self._seen[index],
-                [self._seen[self._at[int(self._corpus.question[index]), other]] for other in others[:OTHERS_MAX]],
-                question=self._corpus.questions[int(self._corpus.question[index])],
-                ease=float(self._ease[index]),
-            )
-            for index in answers
-        ]
-        curve = self._curves["together"]
-        return np.array([curve.at(value) for value in log_odds_of(self._together, np.array(rows, dtype=np.float32))])
+        fitted = self._fitted
+        sets = np.array(
+            [[index, *(self._at[int(self._corpus.question[index]), other] for other in others[:OTHERS_MAX])] for index in answers]
+        )
+        rows = rows_of_sets(fitted.known, sets)[0].reshape(len(sets), len(sets[0]), -1)[:, 0]
+        return np.array([fitted.curve.at(value) for value in log_odds_of(fitted.boosters["together"], rows)])
 
     def measure(self, pool: str, model: str, others: Sequence[str] = ()) -> Figures | None:
         """Is the answer of ``model`` right, after reading it and those of ``others``."""

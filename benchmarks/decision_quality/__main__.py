@@ -11,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.known import known_from
 from benchmarks.decision_quality.measure import Meter, Row
 from benchmarks.decision_quality.methods import Bench, all_rows
 from benchmarks.decision_quality.play import play_picks
 from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, PoolDefinition, build_pool, pool_named
 from benchmarks.decision_quality.recordings import read_recordings
-from benchmarks.decision_quality.report import markdown, write_report
+from benchmarks.decision_quality.report import Report, markdown, write_report
+from cascade_service.adapters.onnx_gain import open_gain_model
 from judge_service.adapters.calibration_file import load_calibration
 from judge_service.adapters.json_schema import JsonSchemaValidator
 from judge_service.adapters.local_judges import agreement_judge, checks_judge
+from judge_service.adapters.onnx_verifier import verifier_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_heads import open_heads
 from router_service.adapters.onnx_quality import open_quality
@@ -41,11 +44,16 @@ TOKENS_MAX = 256
 def main() -> None:
     """Measures every method on every pool asked for, and writes the report."""
     arguments = _arguments()
-    rows: list[Row] = []
+    report = Report(rows=(), judges=(), risks=())
     for name in arguments.pool or tuple(DEFINED):
-        rows.extend(asyncio.run(_measure(pool_named(name), arguments)))
-        write_report(arguments.output, rows, [])
-    print(markdown(rows))
+        found = asyncio.run(_measure(pool_named(name), arguments))
+        report = Report(
+            rows=(*report.rows, *(row for row in found if isinstance(row, Row))),
+            judges=(*report.judges, *(row for row in found if isinstance(row, Evidence))),
+            risks=(*report.risks, *(row for row in found if isinstance(row, Risk))),
+        )
+        write_report(arguments.output, report)
+    print(markdown(report))
     print(f"written to {arguments.output}")
 
 
@@ -63,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row]:
+async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row | Evidence | Risk]:
     started = time.monotonic()
     pool = build_pool(definition, read_recordings(arguments.data, definition.arenas, texts_of=arguments.split))
     measured, train = pool.part(arguments.split), pool.part(TRAIN)
@@ -72,11 +80,13 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
     measured = measured.first(arguments.limit) if arguments.limit else measured
     counts = f"{len(measured.questions)} questions of {arguments.split}, {len(train.questions)} of {TRAIN}"
     print(f"{pool.name}: {counts}, {len(pool.endpoints)} models", file=sys.stderr, flush=True)
-    bench = _bench(measured, train, arguments)
-    rows: list[Row] = []
+    bench = await _bench(measured, train, arguments)
+    rows: list[Row | Evidence | Risk] = []
     async for row in all_rows(bench):
         rows.append(row)
-        if row.method != "single":
+        if isinstance(row, Evidence):
+            print(f"  {row.evidence}: AUROC {row.auroc:.3f}, ECE {row.ece:.3f}", flush=True)
+        elif isinstance(row, Row) and row.method != "single":
             print(
                 f"  {row.method} {row.setting}: {row.delta_to_best_single:+.2f} points at {row.cost_ratio_to_best_single:.3f}×", flush=True
             )
@@ -84,24 +94,28 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
     return rows
 
 
-def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> Bench:
+async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> Bench:
     artifacts: Path = arguments.artifacts
     cache = EmbeddingCache(arguments.cache, encoder=artifacts / "encoder", tokens_max=TOKENS_MAX)
     known = known_from(train, measured, read_suitability(artifacts / "suitability"))
+    vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
-    calibration = load_calibration(artifacts / "calibration")
+    calibration = load_calibration(artifacts / "calibration-recorded")
     checks, agreement = checks_judge("checks", JsonSchemaValidator()), agreement_judge("agreement")
+    verifier = verifier_judge("verifier", artifacts / "verifier")
     return Bench(
         measured=measured,
         train=train,
         known=known,
         meter=Meter(measured.name, arguments.split, best, float(measured.cost.mean())),
-        vectors=_embed(cache, measured),
+        vectors=vectors,
         train_vectors=_embed(cache, train),
+        quality=await _qualities(artifacts, measured, vectors),
         taxonomy=_taxonomy(artifacts),
         learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
         agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
-        panel=Panel((checks, agreement), calibration, early_stop=False, clock=time.monotonic),
+        panel=Panel((checks, agreement, verifier), calibration, early_stop=False, clock=time.monotonic),
+        gain_model=open_gain_model(artifacts / "value"),
     )
 
 
@@ -109,6 +123,16 @@ def _embed(cache: EmbeddingCache, pool: Pool) -> Floats:
     if not pool.questions:
         return np.zeros((0, 0))
     return cache.embed([question.text for question in pool.questions]).astype(np.float64)
+
+
+async def _qualities(artifacts: Path, pool: Pool, vectors: Floats) -> Floats:
+    """What the learned router predicts of every recorded answer, NaN for models that it does not know."""
+    predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))
+    rows: list[list[float]] = []
+    for answers, vector in zip(pool.answers, vectors, strict=True):
+        predicted = await predictor.predict(vector.astype(np.float32))
+        rows.append([predicted[answer.model].mean if answer.model in predicted else np.nan for answer in answers])
+    return np.array(rows)
 
 
 def _taxonomy(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:

@@ -27,7 +27,7 @@ def random_mix(pool: Pool, *, cheap: int, dear: int, share: float) -> Played:
     weights = np.array([1.0 - share, share])
     pair = [cheap, dear]
     ones = np.ones(len(pool.questions), dtype=np.int64)
-    return Played(pool.right[:, pair] @ weights, pool.cost[:, pair] @ weights, ones)
+    return Played(pool.right[:, pair] @ weights, pool.cost[:, pair] @ weights, ones, np.zeros(len(ones)))
 
 
 def neighbours_quality(vectors: Floats, known: Floats, right: Floats) -> Floats:

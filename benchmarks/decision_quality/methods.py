@@ -8,30 +8,40 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.decision_quality.choices import best_net, cheapest_right, neighbours_quality, random_mix
+from benchmarks.decision_quality.judging import Evidence, Risk, evidence_rows, risk_rows
 from benchmarks.decision_quality.known import Known
 from benchmarks.decision_quality.measure import Meter, Row
 from benchmarks.decision_quality.play import CascadeMethod, play_cascade, play_picks
 from benchmarks.decision_quality.pools import Floats, Pool
 from benchmarks.decision_quality.replay import NoRouter, PanelInProcess, RouterInProcess, SilentJudge, candidate_of, reading_of
+from cascade_service.domain.acceptance import ThresholdPolicy
+from cascade_service.domain.gain import GainModel
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.ports import Router
+from cascade_service.domain.value import ValuePolicy
 from judge_service.domain.panel import Panel
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider
 
-TRADE_OFFS = (0.5, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.01, 0.0)
+TRADE_OFFS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.01, 0.0)
 """Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
 SUITABILITIES = (0.6, 0.75, 0.85)
 THRESHOLDS = (0.5, 0.6, 0.8, 0.9)
 MIX_SHARES = (0.25, 0.5, 0.75)
 AGREEMENT_THRESHOLD = 0.7
 PLAN_MODELS_MAX = 4
+VALUE_PLAN_MODELS = 8
+"""A value policy chooses among so many models; most of them are never asked."""
+RISK_TRADE_OFF = 0.05
+"""Setting of the value policy whose answers are tried for what a stated risk comes to."""
+JUDGED_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What the methods work with. ``vectors`` and ``train_vectors`` are embeddings of length 1, one row per question.
 
+    ``quality`` ``(questions, endpoints)`` is what the learned router predicts, NaN where it does not.
     ``decider`` makes the router's decision among the models that it is given.
     """
 
@@ -41,14 +51,16 @@ class Bench:
     meter: Meter
     vectors: Floats
     train_vectors: Floats
+    quality: Floats
     taxonomy: Callable[[tuple[CandidateModel, ...]], Decider]
     learned: Callable[[tuple[CandidateModel, ...]], Decider] | None
     agreement: Panel
     panel: Panel
+    gain_model: GainModel | None
 
 
-async def all_rows(bench: Bench) -> AsyncGenerator[Row, None]:
-    """The rows of every method, as they are measured."""
+async def all_rows(bench: Bench) -> AsyncGenerator[Row | Evidence | Risk, None]:
+    """The rows of every method and of the judges, as they are measured."""
     for row in (*_singles(bench), *_choices(bench)):
         yield row
     async for row in _routed(bench, "taxonomy only", bench.taxonomy):
@@ -96,7 +108,7 @@ async def _routed(bench: Bench, name: str, decider_of: Callable[[tuple[Candidate
             judge=SilentJudge(),
             router=_router(bench, decider_of, answer_worth_nano_usd=worth),
             plan=lambda _: (),
-            threshold=0.0,
+            policy=_at(0.0),
             constraints=Constraints(models_max=1),
         )
         played = await play_cascade(bench.measured, method, label=f"{name} λ {trade_off:g}")
@@ -107,14 +119,21 @@ async def _routed(bench: Bench, name: str, decider_of: Callable[[tuple[Candidate
             judge=SilentJudge(),
             router=router,
             plan=lambda _: (),
-            threshold=0.0,
+            policy=_at(0.0),
             constraints=Constraints(models_max=1, suitability_min=suitability),
         )
         played = await play_cascade(bench.measured, method, label=f"{name} {suitability:g}")
         yield bench.meter.row(played, method=name, setting=f"τ {suitability:g}", chosen_on="sweep")
 
 
-async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
+async def _judged(bench: Bench) -> list[Evidence]:
+    """The panel on one, two and three cheap answers, best model first."""
+    cheap = bench.known.cheap(JUDGED_MAX, _providers(bench.measured))
+    order = sorted(cheap, key=lambda endpoint: -bench.known.accuracy[endpoint])
+    return await evidence_rows(bench.measured, bench.meter.split, PanelInProcess(bench.panel), order, bench.quality) if order else []
+
+
+async def _cascades(bench: Bench) -> AsyncGenerator[Row | Evidence | Risk, None]:
     pool, known = bench.measured, bench.known
     if cheap := known.cheap(2, _providers(pool)):
         order = (*cheap, known.best)
@@ -122,16 +141,46 @@ async def _cascades(bench: Bench) -> AsyncGenerator[Row, None]:
             judge=PanelInProcess(bench.agreement),
             router=lambda _: NoRouter(),
             plan=lambda index: tuple(pool.answers[index][endpoint].model for endpoint in order),
-            threshold=AGREEMENT_THRESHOLD,
+            policy=_at(AGREEMENT_THRESHOLD),
         )
         played = await play_cascade(pool, method, label="agreement cascade")
         setting = " → ".join(pool.endpoints[endpoint] for endpoint in order)
         yield bench.meter.row(played, method="agreement cascade", setting=setting, chosen_on=known.source)
+    async for row in _value_cascades(bench):
+        yield row
+    for evidence in await _judged(bench):
+        yield evidence
     deciders = [("threshold cascade", bench.taxonomy)] + ([] if bench.learned is None else [("learned cascade", bench.learned)])
     judge = PanelInProcess(bench.panel)
     for name, decider_of in deciders:
         async for row in _threshold_cascade(bench, name, judge=judge, router=_router(bench, decider_of)):
             yield row
+
+
+async def _value_cascades(bench: Bench) -> AsyncGenerator[Row | Risk, None]:
+    """The value policy over the taxonomy's predictions, and over those of the learned router ("combined")."""
+    if bench.gain_model is None:
+        return
+    judge = PanelInProcess(bench.panel)
+    deciders = [("value cascade", bench.taxonomy)] + ([] if bench.learned is None else [("combined", bench.learned)])
+    for name, decider_of in deciders:
+        for trade_off in TRADE_OFFS[:-1]:
+            worth = round(1e9 * bench.known.cost_usd[bench.known.best] / trade_off)
+            method = CascadeMethod(
+                judge=judge,
+                router=_router(bench, decider_of),
+                plan=lambda _: (),
+                policy=ValuePolicy(name="benchmark", answer_worth_nano_usd=worth),
+                gain_model=bench.gain_model,
+                judges=tuple(judge.name for judge in bench.panel.judges),
+                constraints=Constraints(models_max=VALUE_PLAN_MODELS),
+                attempts_max=VALUE_PLAN_MODELS,
+            )
+            played = await play_cascade(bench.measured, method, label=f"{name} λ {trade_off:g}")
+            yield bench.meter.row(played, method=name, setting=f"λ {trade_off:g}", chosen_on="sweep")
+            if trade_off == RISK_TRADE_OFF:
+                for risk in risk_rows(bench.measured.name, bench.meter.split, name, f"λ {trade_off:g}", played):
+                    yield risk
 
 
 async def _threshold_cascade(
@@ -143,11 +192,15 @@ async def _threshold_cascade(
             judge=judge,
             router=router,
             plan=lambda _: (),
-            threshold=threshold,
+            policy=_at(threshold),
             constraints=Constraints(models_max=PLAN_MODELS_MAX, suitability_min=0.0),
         )
         played = await play_cascade(bench.measured, method, label=f"{name} {threshold:g}")
         yield bench.meter.row(played, method=name, setting=f"threshold {threshold:g}", chosen_on="sweep")
+
+
+def _at(threshold: float) -> ThresholdPolicy:
+    return ThresholdPolicy(name="benchmark", threshold=threshold)
 
 
 def _router(

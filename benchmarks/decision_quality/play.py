@@ -14,14 +14,15 @@ import numpy.typing as npt
 from benchmarks.decision_quality.pools import Floats, Pool
 from benchmarks.decision_quality.recordings import Answer, Question
 from benchmarks.decision_quality.replay import NoStore, RecordedModel, StandingClock
-from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.cascade import Cascade
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract, Role
 from cascade_service.domain.errors import AllAttemptsFailed
 from cascade_service.domain.events import AttemptStarted, CascadeEvent, Completed, DeliveryMode
+from cascade_service.domain.gain import GainModel
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.ports import Judge, Router
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.recording import Recorder
@@ -34,21 +35,30 @@ PROGRESS_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """Per question: whether the answer given was right (0.0 or 1.0), what it cost in USD, how many attempts it took."""
+    """Per question: whether the answer given was right (0.0 or 1.0), what it cost in USD, how many attempts it took.
+
+    ``confidence`` is the panel's in the answer given, 0.0 where nobody judged.
+    """
 
     right: Floats
     cost_usd: Floats
     attempts: npt.NDArray[np.int64]
+    confidence: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeMethod:
-    """What a cascade method decides with. ``plan`` names the models of a fixed plan for a question, empty to ask ``router``."""
+    """What a cascade method decides with. ``plan`` names the models of a fixed plan for a question, empty to ask ``router``.
+
+    A value policy needs a ``gain_model`` and the names of the ``judges`` that judge all answers together.
+    """
 
     judge: Judge
     router: Callable[[int], Router]
     plan: Callable[[int], tuple[str, ...]]
-    threshold: float
+    policy: Policy
+    gain_model: GainModel | None = None
+    judges: tuple[str, ...] = ()
     constraints: Constraints = field(default_factory=Constraints)
     attempts_max: int = 8
 
@@ -63,7 +73,10 @@ async def play_cascade(pool: Pool, method: CascadeMethod, *, label: str) -> Play
             shown_at = time.monotonic()
             print(f"  {label}: {index + 1} of {len(pool.questions)}", file=sys.stderr, flush=True)
     return Played(
-        np.array([one.right for one in given]), np.array([one.cost_usd for one in given]), np.array([one.attempts for one in given])
+        right=np.array([one.right for one in given]),
+        cost_usd=np.array([one.cost_usd for one in given]),
+        attempts=np.array([one.attempts for one in given]),
+        confidence=np.array([one.confidence for one in given]),
     )
 
 
@@ -74,6 +87,7 @@ class _Given:
     right: float
     cost_usd: float
     attempts: int
+    confidence: float = 0.0
 
 
 async def _answer(question: Question, answers: Sequence[Answer], method: CascadeMethod, index: int) -> _Given:
@@ -86,7 +100,7 @@ async def _answer(question: Question, answers: Sequence[Answer], method: Cascade
                     asked.append(event.model)
                 if isinstance(event, Completed):
                     done = event.completion
-                    return _Given(float(by_name[done.model].right), done.cost_nano_usd / 1e9, len(done.attempts))
+                    return _Given(float(by_name[done.model].right), done.cost_nano_usd / 1e9, len(done.attempts), done.confidence or 0.0)
         except AllAttemptsFailed:
             return _Given(0.0, sum(by_name[name].cost_nano_usd for name in asked) / 1e9, len(asked))
     raise RuntimeError(f"the cascade ended without an answer to {question.id}")
@@ -94,7 +108,12 @@ async def _answer(question: Question, answers: Sequence[Answer], method: Cascade
 
 def _cascade_events(question: Question, answers: Sequence[Answer], method: CascadeMethod, index: int) -> AsyncGenerator[CascadeEvent, None]:
     clock = StandingClock()
-    rules = CascadeRules(times=TimeLimits(attempt_s=60.0, attempt_min_s=0.0, margin_s=0.0), router_timeout_s=60.0, judge_timeout_s=60.0)
+    rules = CascadeRules(
+        times=TimeLimits(attempt_s=60.0, attempt_min_s=0.0, margin_s=0.0),
+        router_timeout_s=60.0,
+        judge_timeout_s=60.0,
+        cheap_judges=method.judges,
+    )
     parts = CascadeParts(
         router=method.router(index),
         judge=method.judge,
@@ -102,6 +121,7 @@ def _cascade_events(question: Question, answers: Sequence[Answer], method: Casca
         catalogue={answer.model: _configured(answer.model) for answer in answers},
         clock=clock,
         rules=rules,
+        gain_model=method.gain_model,
     )
     request = CascadeRequest(
         decision_id=question.id,
@@ -110,7 +130,7 @@ def _cascade_events(question: Question, answers: Sequence[Answer], method: Casca
         output=OutputContract(),
         constraints=method.constraints,
         ceilings=Ceilings(cost_max_nano_usd=WITHOUT_LIMIT, attempts_max=method.attempts_max, output_tokens_max=WITHOUT_LIMIT),
-        policy=ThresholdPolicy(name="benchmark", threshold=method.threshold),
+        policy=method.policy,
         delivery=DeliveryMode.BUFFERED,
         fixed_plan=method.plan(index),
         deadline_at_s=600.0,
@@ -125,4 +145,4 @@ def _configured(name: str) -> ConfiguredModel:
 def play_picks(pool: Pool, picks: npt.NDArray[np.int64]) -> Played:
     """One attempt each, with the endpoint that ``picks`` has for the question."""
     rows = np.arange(len(pool.questions))
-    return Played(pool.right[rows, picks], pool.cost[rows, picks], np.ones(len(rows), dtype=np.int64))
+    return Played(pool.right[rows, picks], pool.cost[rows, picks], np.ones(len(rows), dtype=np.int64), np.zeros(len(rows)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.measure import Row
 
 WIDTH, HEIGHT, MARGIN = 900, 560, 60
@@ -26,27 +27,70 @@ PLOTTED_COST_MAX = 1.5
 NOT_PLOTTED = frozenset({"oracle", "best single in hindsight"})
 
 
-def write_report(folder: Path, rows: Sequence[Row], judges: Sequence[dict[str, object]]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that was measured."""
+
+    rows: tuple[Row, ...]
+    judges: tuple[Evidence, ...]
+    risks: tuple[Risk, ...]
+
+
+def write_report(folder: Path, report: Report) -> None:
     """Writes `report.json`, `report.md` and one `frontier-POOL.svg` per pool into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"rows": [asdict(row) for row in rows], "judges": list(judges)}, indent=1, ensure_ascii=False)
+    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(rows), encoding="utf-8")
-    for pool in dict.fromkeys(row.pool for row in rows):
-        (folder / f"frontier-{pool}.svg").write_text(frontier([row for row in rows if row.pool == pool]), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
+    for pool in dict.fromkeys(row.pool for row in report.rows):
+        (folder / f"frontier-{pool}.svg").write_text(frontier([row for row in report.rows if row.pool == pool]), encoding="utf-8")
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """One table per pool."""
+def markdown(report: Report) -> str:
+    """Tables by pool: methods, judges, risks."""
     parts: list[str] = []
-    for pool in dict.fromkeys(row.pool for row in rows):
-        own = [row for row in rows if row.pool == pool]
+    for pool in dict.fromkeys(row.pool for row in report.rows):
+        own = [row for row in report.rows if row.pool == pool]
         parts.append(f"## {pool}, split {own[0].split}, {own[0].n} questions\n")
         parts.append(f"| {' | '.join(COLUMNS)} |")
         parts.append(f"|{' --- |' * len(COLUMNS)}")
         parts.extend(_line(row) for row in own)
+        parts.extend(_judge_lines([row for row in report.judges if row.pool == pool]))
+        parts.extend(_risk_lines([row for row in report.risks if row.pool == pool]))
         parts.append("")
     return "\n".join(parts) + "\n"
+
+
+def _judge_lines(rows: Sequence[Evidence]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "| the panel on | n | right | AUROC (95 %) | ECE |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {row.evidence} | {row.n} | {row.right:.1%} "
+            f"| {row.auroc:.3f} ({row.auroc_low:.3f} to {row.auroc_high:.3f}) | {row.ece:.3f} |"
+            for row in rows
+        ),
+    ]
+
+
+def _risk_lines(rows: Sequence[Risk]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        f"Thresholds certified on one half of the questions and tried on the other, {rows[0].resplits} times:",
+        "",
+        "| method | setting | P(wrong given accepted) ≤ | with confidence | broken | no certificate | accepted |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {row.method} | {row.setting} | {row.wrong_max:g} | {row.confidence:g} | {row.violated:.1%} | {row.refused:.1%} "
+            f"| {row.accepted:.1%} |"
+            for row in rows
+        ),
+    ]
 
 
 def _line(row: Row) -> str:

@@ -67,7 +67,8 @@ class States:
     """``n`` states of requests that may go to the same ``m`` models.
 
     Arrays are (n, m): ``asked``; ``confidence`` 0.0 to 1.0 and ``group`` of each answer, ``NOTHING_SAID`` and any confidence where there is
-    none; ``quality`` predicted, 0.0 to 1.0; ``price`` in right answers, 0 or more. ``same_provider`` is (m, m). Groups count from 0.
+    none; ``quality`` predicted, 0.0 to 1.0; ``price`` in right answers, 0 or more. ``same_provider`` is (m, m), or (n, m, m) when
+    each state has models of its own. Groups count from 0.
     """
 
     asked: npt.NDArray[np.bool_]
@@ -167,7 +168,7 @@ def _model_columns(states: States) -> dict[str, Floats]:
     for other in range(states.asked.shape[1]):
         rank += remaining[:, other, None] & (states.quality[:, other, None] > states.quality)
     n_asked = states.asked.sum(axis=1)[:, None]
-    like = states.asked.astype(np.float64) @ states.same_provider.astype(np.float64)
+    like = (states.asked.astype(np.float64)[:, None, :] @ states.same_provider.astype(np.float64))[:, 0]
     share = np.where(n_asked > 0, like / np.maximum(n_asked, 1), np.nan)
     return {"price": states.price, "q": states.quality, "q_rank": rank, "share_same_provider": share}
 

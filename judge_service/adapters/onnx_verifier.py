@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from judge_service.adapters.local_judges import LocalJudge
 from judge_service.domain.verifier import Curve, Verifier, VerifierParts, WordScore
 from judge_service.domain.verifier_prior import OPTION_FEATURES
-from judge_service.domain.verifier_rows import ALONE_FEATURES, KINDS, TOGETHER_FEATURES, KindRecord
+from judge_service.domain.verifier_rows import ALONE_FEATURES, KINDS, KindRecord
+from judge_service.domain.verifier_together import TOGETHER_FEATURES
 from judge_service.domain.verifier_words import SLOTS
 from servicekit.artifacts import ArtifactError, Manifest, load_manifest
 
@@ -49,7 +50,7 @@ class Facts(_Part):
     kinds: tuple[str, ...]
     intercepts: tuple[Finite, Finite]
     records: dict[str, tuple[tuple[Finite, Finite, Finite], ...]]
-    curves: dict[str, CurveEntry]
+    curve: CurveEntry
 
 
 class _Session(Protocol):
@@ -98,8 +99,7 @@ def load_verifier(folder: Path) -> VerifierParts:
         question_words=WordScore(weights=words[0], intercept=facts.intercepts[0]),
         answer_words=WordScore(weights=words[1], intercept=facts.intercepts[1]),
         records={model: tuple(_record(entry) for entry in entries) for model, entries in facts.records.items()},
-        alone_curve=_curve(facts.curves["alone"]),
-        together_curve=_curve(facts.curves["together"]),
+        curve=_curve(facts.curve),
     )
 
 
@@ -112,11 +112,11 @@ def _facts(folder: Path, manifest: Manifest) -> Facts:
         raise ArtifactError(f"{path} can't be read as the facts of a verifier; {mend}") from error
     if {graph: tuple(names) for graph, names in GRAPHS.items()} != facts.features or facts.kinds != KINDS:
         raise ArtifactError(f"{path} was made for other features than this version computes; {mend}")
-    if any(len(entries) != len(KINDS) for entries in facts.records.values()) or set(facts.curves) != {"alone", "together"}:
-        raise ArtifactError(f"{path} must have one record per kind of question and the curves `alone` and `together`; {mend}")
-    for curve in facts.curves.values():
-        if len(curve.log_odds) != len(curve.probabilities) or not _rises(curve.log_odds) or not _rises(curve.probabilities):
-            raise ArtifactError(f"{path} has a curve that does not rise; {mend}")
+    if any(len(entries) != len(KINDS) for entries in facts.records.values()):
+        raise ArtifactError(f"{path} must have one record per kind of question; {mend}")
+    curve = facts.curve
+    if len(curve.log_odds) != len(curve.probabilities) or not _rises(curve.log_odds) or not _rises(curve.probabilities):
+        raise ArtifactError(f"{path} has a curve that does not rise; {mend}")
     return facts
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,21 +14,16 @@ import numpy.typing as npt
 from judge_service.domain.candidates import Candidate, Case
 from judge_service.domain.verdicts import Opinion
 from judge_service.domain.verifier_features import AnswerSheet, QuestionSheet, read_answer, read_question
-from judge_service.domain.verifier_rows import (
-    KindRecord,
-    Seen,
-    alone_row,
-    kind_of,
-    option_rows,
-    prior_row,
-    record_row,
-    shares_of,
-    together_row,
-)
+from judge_service.domain.verifier_rows import KindRecord, alone_row, kind_of, option_rows, prior_row, record_row, shares_of
+from judge_service.domain.verifier_together import Answers, alike, groups_of, together_rows
 from judge_service.domain.verifier_words import linear_score
 
-OTHERS_MAX: Final = 6
-"""Only so many other answers are read: each takes about a millisecond, and training saw no more than five."""
+OTHERS_MAX: Final = 7
+"""Only so many other answers are read: each takes about a millisecond, and training saw no more."""
+READ_MAX: Final = 256
+"""Questions, and answers, that are kept as read: a cascade has its earlier answers judged again with every new one."""
+QUALITY_EDGE: Final = 1e-3
+"""Predicted qualities are taken to be this far from 0 and 1, at least."""
 
 
 class Trees(Protocol):
@@ -77,8 +73,26 @@ class VerifierParts:
     question_words: WordScore
     answer_words: WordScore
     records: Mapping[str, tuple[KindRecord, ...]]
-    alone_curve: Curve
-    together_curve: Curve
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """A question as read, with the plausibility of its options and the ease that its words suggest."""
+
+    sheet: QuestionSheet
+    shares: npt.NDArray[np.float64]
+    ease: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """One answer with all that is known of it before the others are looked at. ``log_odds`` is what ``choice`` or ``open`` says."""
+
+    sheet: AnswerSheet
+    prior: tuple[float, ...]
+    rate: float
+    log_odds: float
 
 
 class Verifier:
@@ -86,45 +100,66 @@ class Verifier:
 
     def __init__(self, parts: VerifierParts) -> None:
         self._parts = parts
+        self._question = lru_cache(READ_MAX)(self._read_question)
+        self._seen = lru_cache(READ_MAX)(self._read_answer)
 
     def opinion_of(self, case: Case) -> Opinion:
         """Calibrated probability that the candidate is right.
 
         Abstains on free text, of which training has seen none. Never raises on any text.
         """
-        parts = self._parts
-        question = read_question(case.question)
-        sheet = read_answer(case.candidate.text, question)
-        if sheet.final.form == "prose" and not question.options.texts:
+        question = self._question(case.question)
+        seen = self._seen(case.question, case.candidate.text, case.candidate.model)
+        if seen.sheet.final.form == "prose" and not question.sheet.options.texts:
             return Opinion(score=None, explanation="the answer ends in free text; only short final answers can be verified")
-        shares = shares_of(parts.options.log_odds(option_rows(question)))
-        ease = parts.question_words.of(question.slots)
-        target = self._seen(case.candidate, sheet, question, shares=shares, ease=ease)
-        others = [
-            self._seen(other, read_answer(other.text, question), question, shares=shares, ease=ease)
-            for other in case.others[:OTHERS_MAX]
-            if other.text.strip()
-        ]
+        others = [other for other in case.others[:OTHERS_MAX] if other.text.strip()]
+        rows = together_rows(self._answers(case.question, question, [case.candidate, *others]))
+        score = self._parts.curve.at(float(self._parts.together.log_odds(rows[0, :1])[0]))
         if not others:
-            return Opinion(score=parts.alone_curve.at(target.log_odds), explanation="from the answer alone")
-        row = np.array([together_row(target, others, question=question, ease=ease)], dtype=np.float32)
-        score = parts.together_curve.at(float(parts.together.log_odds(row)[0]))
+            return Opinion(score=score, explanation="from the answer alone")
         return Opinion(score=score, explanation=f"from the answer and {len(others)} other{'s' if len(others) > 1 else ''}")
 
-    def _seen(
-        self, candidate: Candidate, sheet: AnswerSheet, question: QuestionSheet, *, shares: npt.NDArray[np.float64], ease: float
-    ) -> Seen:
-        parts = self._parts
-        records = parts.records.get(candidate.model)
-        record = None if records is None else records[kind_of(question)]
-        prior = prior_row(shares, sheet.choice)
-        row = alone_row(
-            question,
-            sheet,
-            prior=prior,
-            record=record_row(sheet, record),
-            words=(ease, parts.answer_words.of(sheet.slots)),
+    def _answers(self, asked: str, question: _Question, candidates: Sequence[Candidate]) -> Answers:
+        """One set of answers."""
+        seen = [self._seen(asked, candidate.text, candidate.model) for candidate in candidates]
+        options = question.sheet.options
+        log_odds = [answer.log_odds for answer in seen]
+        words, numbers = alike([answer.sheet.slots for answer in seen], [answer.sheet.numbers for answer in seen])
+        return Answers(
+            here=np.ones((1, len(seen)), dtype=np.bool_),
+            log_odds=np.array([log_odds]),
+            quality=np.array([[_log_odds(candidate.predicted_quality) for candidate in candidates]]),
+            rate=np.array([[answer.rate for answer in seen]]),
+            prior=np.array([[answer.prior for answer in seen]]),
+            group=groups_of([answer.sheet.final for answer in seen], log_odds)[None],
+            words_alike=words[None],
+            numbers_alike=numbers[None],
+            ease=np.array([question.ease]),
+            options=np.array([float(len(options.texts))]),
+            numeric=np.array([options.numeric_share]),
         )
-        trees = parts.choice if question.options.texts else parts.open
+
+    def _read_question(self, text: str) -> _Question:
+        sheet = read_question(text)
+        shares = shares_of(self._parts.options.log_odds(option_rows(sheet)))
+        return _Question(sheet, shares, self._parts.question_words.of(sheet.slots))
+
+    def _read_answer(self, asked: str, text: str, model: str) -> _Seen:
+        parts, question = self._parts, self._question(asked)
+        sheet = read_answer(text, question.sheet)
+        records = parts.records.get(model)
+        record = None if records is None else records[kind_of(question.sheet)]
+        prior = prior_row(question.shares, sheet.choice)
+        words = (question.ease, parts.answer_words.of(sheet.slots))
+        row = alone_row(question.sheet, sheet, prior=prior, record=record_row(sheet, record), words=words)
+        trees = parts.choice if question.sheet.options.texts else parts.open
         log_odds = float(trees.log_odds(np.array([row], dtype=np.float32))[0])
-        return Seen(sheet=sheet, prior=prior, rate=math.nan if record is None else record.rate, log_odds=log_odds)
+        return _Seen(sheet, prior, math.nan if record is None else record.rate, log_odds)
+
+
+def _log_odds(probability: float | None) -> float:
+    """Log-odds of a predicted quality, NaN without one."""
+    if probability is None:
+        return math.nan
+    safe = min(max(probability, QUALITY_EDGE), 1.0 - QUALITY_EDGE)
+    return math.log(safe / (1.0 - safe))
