@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.panel_recorded", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory with questions.parquet and responses.parquet")
     parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder with what training.verifier kept")
+    parser.add_argument("--verifier", type=Path, default=ARTIFACT.parent / "verifier", help="folder of the verifier")
     parser.add_argument("--artifact", type=Path, default=ARTIFACT, help="folder to write")
     chosen = parser.parse_args(arguments)
     work = read_work(chosen.cache)
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "responses_sha256": sha256_of(chosen.data / "responses.parquet"),
             "rows": len(samples),
             "questions": QUESTIONS,
-            "verifier": load_manifest(ARTIFACT.parent / "verifier").fingerprint,
+            "verifier": load_manifest(chosen.verifier).fingerprint,
         },
         metrics=metrics,
         parameters={"epsilon": EPSILON, "penalty": PENALTY, "folds": FOLDS},

@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="data directory with responses.parquet and models.parquet")
     parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder with what training.verifier kept")
     parser.add_argument("--artifact", type=Path, default=ARTIFACT, help="folder to write")
+    parser.add_argument("--verifier", type=Path, default=ARTIFACT.parent / "verifier", help="folder of the verifier")
     parser.add_argument("--threads", type=int, default=2, help="threads that fit")
     chosen = parser.parse_args(arguments)
     started = time.monotonic()
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     belief = Belief(work)
     booster = fit(list(_lessons(work, answered, belief, tell)), threads=chosen.threads)
     tell("gain model fitted")
-    publish(chosen.artifact, booster, measure(work, answered, belief, booster, tell), data=chosen.data)
+    publish(chosen.artifact, booster, measure(work, answered, belief, booster, tell), data=chosen.data, verifier=chosen.verifier)
     tell(f"{chosen.artifact} written")
 
 
@@ -162,7 +163,7 @@ def measure(work: Work, answered: Answered, belief: Belief, booster: lgb.Booster
     return found
 
 
-def publish(folder: Path, booster: lgb.Booster, metrics: dict[str, JsonValue], *, data: Path) -> None:
+def publish(folder: Path, booster: lgb.Booster, metrics: dict[str, JsonValue], *, data: Path, verifier: Path) -> None:
     """Writes the graph and its manifest, and proves that it says what was fitted."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = FloatTensorType([None, len(GAIN_FEATURES)])
@@ -171,7 +172,6 @@ def publish(folder: Path, booster: lgb.Booster, metrics: dict[str, JsonValue], *
     for node in model.graph.node:
         node.output[:] = [OUTPUT if name == "variable" else name for name in node.output]
     onnx.save(model, str(folder / GRAPH_NAME))
-    verifier = load_manifest(ARTIFACT.parent / "verifier")
     write_manifest(
         folder,
         name="value",
@@ -183,7 +183,7 @@ def publish(folder: Path, booster: lgb.Booster, metrics: dict[str, JsonValue], *
             "recorded": "answers and labels of ZeroEval, MMLU-Pro and reasoning-gym-eval (all Apache-2.0)",
             "responses_sha256": sha256_of(data / "responses.parquet"),
             "split": "learned from train, measured on dev",
-            "verifier": verifier.fingerprint,
+            "verifier": load_manifest(verifier).fingerprint,
         },
         metrics=metrics,
         parameters={

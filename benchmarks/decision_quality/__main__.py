@@ -18,6 +18,7 @@ from benchmarks.decision_quality.methods import Bench, all_rows
 from benchmarks.decision_quality.play import play_picks
 from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, PoolDefinition, build_pool, pool_named
 from benchmarks.decision_quality.recordings import read_recordings
+from benchmarks.decision_quality.replay import InlineJudge
 from benchmarks.decision_quality.report import Report, markdown, write_report
 from cascade_service.adapters.onnx_gain import open_gain_model
 from judge_service.adapters.calibration_file import load_calibration
@@ -101,8 +102,12 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
     vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
     calibration = load_calibration(artifacts / "calibration-recorded")
-    checks, agreement = checks_judge("checks", JsonSchemaValidator()), agreement_judge("agreement")
-    verifier = verifier_judge("verifier", artifacts / "verifier")
+    agreement = InlineJudge(agreement_judge("agreement"))
+    judges = (
+        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
+        agreement,
+        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
+    )
     return Bench(
         measured=measured,
         train=train,
@@ -114,7 +119,7 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
         taxonomy=_taxonomy(artifacts),
         learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
         agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
-        panel=Panel((checks, agreement, verifier), calibration, early_stop=False, clock=time.monotonic),
+        panel=Panel(judges, calibration, early_stop=False, clock=time.monotonic),
         gain_model=open_gain_model(artifacts / "value"),
     )
 

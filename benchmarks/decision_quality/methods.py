@@ -11,7 +11,7 @@ from benchmarks.decision_quality.choices import best_net, cheapest_right, neighb
 from benchmarks.decision_quality.judging import Evidence, Risk, evidence_rows, risk_rows
 from benchmarks.decision_quality.known import Known
 from benchmarks.decision_quality.measure import Meter, Row
-from benchmarks.decision_quality.play import CascadeMethod, play_cascade, play_picks
+from benchmarks.decision_quality.play import CascadeMethod, play_cascade, play_cascades, play_picks
 from benchmarks.decision_quality.pools import Floats, Pool
 from benchmarks.decision_quality.replay import NoRouter, PanelInProcess, RouterInProcess, SilentJudge, candidate_of, reading_of
 from cascade_service.domain.acceptance import ThresholdPolicy
@@ -32,7 +32,9 @@ AGREEMENT_THRESHOLD = 0.7
 PLAN_MODELS_MAX = 4
 VALUE_PLAN_MODELS = 8
 """A value policy chooses among so many models; most of them are never asked."""
-RISK_TRADE_OFF = 0.05
+VALUE_NAMES = ("value cascade", "threshold cascade")
+LEARNED_NAMES = ("combined", "learned cascade")
+RISK_SETTING = "λ 0.05"
 """Setting of the value policy whose answers are tried for what a stated risk comes to."""
 JUDGED_MAX = 3
 
@@ -134,6 +136,7 @@ async def _judged(bench: Bench) -> list[Evidence]:
 
 
 async def _cascades(bench: Bench) -> AsyncGenerator[Row | Evidence | Risk, None]:
+    """Two cheap models that agree, else the best; then everything that the whole panel judges."""
     pool, known = bench.measured, bench.known
     if cheap := known.cheap(2, _providers(pool)):
         order = (*cheap, known.best)
@@ -146,57 +149,59 @@ async def _cascades(bench: Bench) -> AsyncGenerator[Row | Evidence | Risk, None]
         played = await play_cascade(pool, method, label="agreement cascade")
         setting = " → ".join(pool.endpoints[endpoint] for endpoint in order)
         yield bench.meter.row(played, method="agreement cascade", setting=setting, chosen_on=known.source)
-    async for row in _value_cascades(bench):
+    async for row in _judged_cascades(bench):
         yield row
     for evidence in await _judged(bench):
         yield evidence
-    deciders = [("threshold cascade", bench.taxonomy)] + ([] if bench.learned is None else [("learned cascade", bench.learned)])
+
+
+async def _judged_cascades(bench: Bench) -> AsyncGenerator[Row | Risk, None]:
+    """The value policy and the threshold policy, over the taxonomy's predictions and over those of the learned router."""
+    methods = _judged_methods(bench)
+    played = await play_cascades(bench.measured, [one.method for one in methods], label="judged cascades")
+    for one, result in zip(methods, played, strict=True):
+        yield bench.meter.row(result, method=one.name, setting=one.setting, chosen_on="sweep")
+        if one.setting == RISK_SETTING:
+            for risk in risk_rows(bench.measured.name, bench.meter.split, one.name, one.setting, result):
+                yield risk
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A method with its name and setting in the report."""
+
+    name: str
+    setting: str
+    method: CascadeMethod
+
+
+def _judged_methods(bench: Bench) -> list[_Named]:
     judge = PanelInProcess(bench.panel)
-    for name, decider_of in deciders:
-        async for row in _threshold_cascade(bench, name, judge=judge, router=_router(bench, decider_of)):
-            yield row
+    found: list[_Named] = []
+    for names, decider_of in ((VALUE_NAMES, bench.taxonomy), *([] if bench.learned is None else [(LEARNED_NAMES, bench.learned)])):
+        router = _router(bench, decider_of)
+        if bench.gain_model is not None:
+            for trade_off in TRADE_OFFS[:-1]:
+                worth = round(1e9 * bench.known.cost_usd[bench.known.best] / trade_off)
+                found.append(_Named(names[0], f"λ {trade_off:g}", _value_method(bench, judge, router, worth)))
+        for threshold in THRESHOLDS:
+            constraints = Constraints(models_max=PLAN_MODELS_MAX, suitability_min=0.0)
+            method = CascadeMethod(judge=judge, router=router, plan=lambda _: (), policy=_at(threshold), constraints=constraints)
+            found.append(_Named(names[1], f"threshold {threshold:g}", method))
+    return found
 
 
-async def _value_cascades(bench: Bench) -> AsyncGenerator[Row | Risk, None]:
-    """The value policy over the taxonomy's predictions, and over those of the learned router ("combined")."""
-    if bench.gain_model is None:
-        return
-    judge = PanelInProcess(bench.panel)
-    deciders = [("value cascade", bench.taxonomy)] + ([] if bench.learned is None else [("combined", bench.learned)])
-    for name, decider_of in deciders:
-        for trade_off in TRADE_OFFS[:-1]:
-            worth = round(1e9 * bench.known.cost_usd[bench.known.best] / trade_off)
-            method = CascadeMethod(
-                judge=judge,
-                router=_router(bench, decider_of),
-                plan=lambda _: (),
-                policy=ValuePolicy(name="benchmark", answer_worth_nano_usd=worth),
-                gain_model=bench.gain_model,
-                judges=tuple(judge.name for judge in bench.panel.judges),
-                constraints=Constraints(models_max=VALUE_PLAN_MODELS),
-                attempts_max=VALUE_PLAN_MODELS,
-            )
-            played = await play_cascade(bench.measured, method, label=f"{name} λ {trade_off:g}")
-            yield bench.meter.row(played, method=name, setting=f"λ {trade_off:g}", chosen_on="sweep")
-            if trade_off == RISK_TRADE_OFF:
-                for risk in risk_rows(bench.measured.name, bench.meter.split, name, f"λ {trade_off:g}", played):
-                    yield risk
-
-
-async def _threshold_cascade(
-    bench: Bench, name: str, *, judge: PanelInProcess, router: Callable[[int], Router]
-) -> AsyncGenerator[Row, None]:
-    """The router's plan, climbed until the panel's confidence reaches a threshold."""
-    for threshold in THRESHOLDS:
-        method = CascadeMethod(
-            judge=judge,
-            router=router,
-            plan=lambda _: (),
-            policy=_at(threshold),
-            constraints=Constraints(models_max=PLAN_MODELS_MAX, suitability_min=0.0),
-        )
-        played = await play_cascade(bench.measured, method, label=f"{name} {threshold:g}")
-        yield bench.meter.row(played, method=name, setting=f"threshold {threshold:g}", chosen_on="sweep")
+def _value_method(bench: Bench, judge: PanelInProcess, router: Callable[[int], Router], worth: int) -> CascadeMethod:
+    return CascadeMethod(
+        judge=judge,
+        router=router,
+        plan=lambda _: (),
+        policy=ValuePolicy(name="benchmark", answer_worth_nano_usd=worth),
+        gain_model=bench.gain_model,
+        judges=tuple(one.name for one in bench.panel.judges),
+        constraints=Constraints(models_max=VALUE_PLAN_MODELS),
+        attempts_max=VALUE_PLAN_MODELS,
+    )
 
 
 def _at(threshold: float) -> ThresholdPolicy:

@@ -65,13 +65,24 @@ class CascadeMethod:
 
 async def play_cascade(pool: Pool, method: CascadeMethod, *, label: str) -> Played:
     """Runs the product's cascade on every question, with recorded models."""
-    given: list[_Given] = []
+    (played,) = await play_cascades(pool, [method], label=label)
+    return played
+
+
+async def play_cascades(pool: Pool, methods: Sequence[CascadeMethod], *, label: str) -> list[Played]:
+    """The same for several methods, question by question, so that what they share is judged once."""
+    given: list[list[_Given]] = [[] for _ in methods]
     shown_at = time.monotonic()
     for index, (question, answers) in enumerate(zip(pool.questions, pool.answers, strict=True)):
-        given.append(await _answer(question, answers, method, index))
+        for method, own in zip(methods, given, strict=True):
+            own.append(await _answer(question, answers, method, index))
         if time.monotonic() - shown_at > PROGRESS_EVERY_S:
             shown_at = time.monotonic()
             print(f"  {label}: {index + 1} of {len(pool.questions)}", file=sys.stderr, flush=True)
+    return [_played(own) for own in given]
+
+
+def _played(given: Sequence[_Given]) -> Played:
     return Played(
         right=np.array([one.right for one in given]),
         cost_usd=np.array([one.cost_usd for one in given]),

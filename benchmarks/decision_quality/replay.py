@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,12 +18,16 @@ from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelE
 from cascade_service.domain.plan import Plan, PlannedModel, RouteKind
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.verdict import JudgeOutcome, JudgeStatus, Verdict
+from judge_service.adapters.local_judges import LocalJudge
 from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from judge_service.domain.panel import Panel, PanelRequest
-from judge_service.domain.verdicts import NoVerdict
+from judge_service.domain.verdicts import NoVerdict, Opinion
 from router_service.domain import models as router_models
 from router_service.domain.ports import Reading
 from router_service.domain.routing import Decider, Query
+
+_Key = tuple[tuple[str, float | None], ...]
+"""Models and their predicted qualities: of the candidate, then of the others."""
 
 OUTPUT_TOKENS_MAX = 65_536
 JUDGE_DEADLINE_S = 600.0
@@ -67,12 +71,56 @@ class SilentJudge:
         raise JudgeUnavailable("this method does not judge")
 
 
+@dataclass(frozen=True, slots=True)
+class InlineJudge:
+    """A judge that asks no model, on the event loop itself: nothing else wants to run, and threads cost more than they bring."""
+
+    judge_of: LocalJudge
+
+    @property
+    def name(self) -> str:
+        """Name of the judge."""
+        return self.judge_of.name
+
+    @property
+    def kind(self) -> str:
+        """Kind of the judge."""
+        return self.judge_of.kind
+
+    @property
+    def model(self) -> str:
+        """None."""
+        return ""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """No limit of its own."""
+        return self.judge_of.timeout_s
+
+    @property
+    def finds_defects(self) -> bool:
+        """True when it looks for defects."""
+        return self.judge_of.finds_defects
+
+    def cost_max_nano_usd(self, case: Case) -> int:
+        """Nothing."""
+        return self.judge_of.cost_max_nano_usd(case)
+
+    async def judge(self, case: Case) -> Opinion:
+        """Judges one candidate."""
+        return self.judge_of.opinion_of(case)
+
+
 @dataclass(slots=True)
 class PanelInProcess:
-    """The judge service's panel. A verdict depends on nothing but the answers, so equal questions are judged once."""
+    """The judge service's panel.
+
+    A verdict depends on the answers and not on their order, so the same answers to the same prompt are judged once.
+    """
 
     panel: Panel
-    _known: dict[tuple[str, ...], Verdict] = field(default_factory=dict[tuple[str, ...], Verdict])
+    _prompt: str = ""
+    _known: dict[_Key, Verdict] = field(default_factory=dict[_Key, Verdict])
 
     async def judge(self, question: cascade_ports.JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The panel's verdict. Raises ``JudgeUnavailable`` when it has none."""
@@ -93,10 +141,18 @@ class PanelInProcess:
     async def _verdict(
         self, messages: tuple[Message, ...], candidate: cascade_ports.Answer, peers: tuple[cascade_ports.Answer, ...]
     ) -> Verdict:
-        key = (messages[-1].content, *(part for answer in (candidate, *peers) for part in (answer.id, answer.model)))
+        if messages[-1].content != self._prompt:
+            self._prompt = messages[-1].content
+            self._known.clear()
+        ids = {answer.model: answer.id for answer in (candidate, *peers)}
+        others = sorted(peers, key=lambda answer: answer.model)
+        key = tuple((answer.model, answer.predicted_quality) for answer in (candidate, *others))
         if key not in self._known:
-            self._known[key] = await self._ask(messages, candidate, peers)
-        return self._known[key]
+            named = [replace(answer, id=answer.model) for answer in (candidate, *others)]
+            self._known[key] = await self._ask(messages, named[0], tuple(named[1:]))
+        found = self._known[key]
+        said = (replace(one, same_answer_as=tuple(ids[model] for model in one.same_answer_as)) for one in found.outcomes)
+        return replace(found, outcomes=tuple(said))
 
     async def _ask(
         self, messages: tuple[Message, ...], candidate: cascade_ports.Answer, peers: tuple[cascade_ports.Answer, ...]

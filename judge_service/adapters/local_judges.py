@@ -24,7 +24,7 @@ class LocalJudge:
         self.name = name
         self.kind = kind
         self.finds_defects = finds_defects
-        self._opinion_of = opinion_of
+        self.opinion_of = opinion_of
 
     def cost_max_nano_usd(self, case: Case) -> int:
         """Nothing, whatever the case."""
@@ -33,7 +33,7 @@ class LocalJudge:
 
     async def judge(self, case: Case) -> Opinion:
         """Judges one candidate."""
-        return await asyncio.to_thread(self._opinion_of, case)
+        return await asyncio.to_thread(self.opinion_of, case)
 
 
 def checks_judge(name: str, schemas: SchemaValidator) -> LocalJudge:

@@ -11,6 +11,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal
 
 from judge_service.domain.marked_answer import marked_answer, normal_form
@@ -48,6 +49,10 @@ _WORD = re.compile(r"[^\W_]+")
 _STOP_WORDS = frozenset({"the", "a", "an", "is", "of", "it", "to", "and", "in", "that", "this", "are", "was", "be"})
 
 
+READ_MAX: Final = 256
+"""Answers that are kept as read: each is compared with every other, and again when the next one comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
     """A final answer in normal form. ``value`` is a ``Fraction`` for numbers, a set of words for prose, text otherwise.
@@ -60,6 +65,7 @@ class FinalAnswer:
     value: Fraction | str | frozenset[str]
 
 
+@lru_cache(READ_MAX)
 def final_answer(text: str, question: str = "") -> FinalAnswer:
     """The final answer of ``text`` to ``question``.
 

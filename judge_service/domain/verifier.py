@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from judge_service.domain.candidates import Candidate, Case
+from judge_service.domain.candidates import Case
 from judge_service.domain.verdicts import Opinion
 from judge_service.domain.verifier_features import AnswerSheet, QuestionSheet, read_answer, read_question
 from judge_service.domain.verifier_rows import KindRecord, alone_row, kind_of, option_rows, prior_row, record_row, shares_of
@@ -21,7 +21,7 @@ from judge_service.domain.verifier_words import linear_score
 OTHERS_MAX: Final = 7
 """Only so many other answers are read: each takes about a millisecond, and training saw no more."""
 READ_MAX: Final = 256
-"""Questions, and answers, that are kept as read: a cascade has its earlier answers judged again with every new one."""
+"""Questions, answers and sets of them that are kept as read: a cascade has its earlier answers judged again with every new one."""
 QUALITY_EDGE: Final = 1e-3
 """Predicted qualities are taken to be this far from 0 and 1, at least."""
 
@@ -95,6 +95,19 @@ class _Seen:
     log_odds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer as the verifier is told of it."""
+
+    text: str
+    model: str
+    quality: float | None
+
+
+def _order(answer: _Told) -> tuple[str, str, float]:
+    return answer.text, answer.model, -1.0 if answer.quality is None else answer.quality
+
+
 class Verifier:
     """Reads answers. Thread-safe as far as the trees are."""
 
@@ -102,6 +115,7 @@ class Verifier:
         self._parts = parts
         self._question = lru_cache(READ_MAX)(self._read_question)
         self._seen = lru_cache(READ_MAX)(self._read_answer)
+        self._scores = lru_cache(READ_MAX)(self._score_all)
 
     def opinion_of(self, case: Case) -> Opinion:
         """Calibrated probability that the candidate is right.
@@ -113,22 +127,28 @@ class Verifier:
         if seen.sheet.final.form == "prose" and not question.sheet.options.texts:
             return Opinion(score=None, explanation="the answer ends in free text; only short final answers can be verified")
         others = [other for other in case.others[:OTHERS_MAX] if other.text.strip()]
-        rows = together_rows(self._answers(case.question, question, [case.candidate, *others]))
-        score = self._parts.curve.at(float(self._parts.together.log_odds(rows[0, :1])[0]))
+        told = [_Told(one.text, one.model, one.predicted_quality) for one in (case.candidate, *others)]
+        score = self._scores(case.question, tuple(sorted(told, key=_order)))[told[0]]
         if not others:
             return Opinion(score=score, explanation="from the answer alone")
         return Opinion(score=score, explanation=f"from the answer and {len(others)} other{'s' if len(others) > 1 else ''}")
 
-    def _answers(self, asked: str, question: _Question, candidates: Sequence[Candidate]) -> Answers:
+    def _score_all(self, asked: str, told: tuple[_Told, ...]) -> Mapping[_Told, float]:
+        """Scores of all answers of a set, whatever their order."""
+        rows = together_rows(self._answers(asked, self._question(asked), told))
+        log_odds = self._parts.together.log_odds(rows[0])
+        return {answer: self._parts.curve.at(float(value)) for answer, value in zip(told, log_odds, strict=True)}
+
+    def _answers(self, asked: str, question: _Question, told: Sequence[_Told]) -> Answers:
         """One set of answers."""
-        seen = [self._seen(asked, candidate.text, candidate.model) for candidate in candidates]
+        seen = [self._seen(asked, answer.text, answer.model) for answer in told]
         options = question.sheet.options
         log_odds = [answer.log_odds for answer in seen]
         words, numbers = alike([answer.sheet.slots for answer in seen], [answer.sheet.numbers for answer in seen])
         return Answers(
             here=np.ones((1, len(seen)), dtype=np.bool_),
             log_odds=np.array([log_odds]),
-            quality=np.array([[_log_odds(candidate.predicted_quality) for candidate in candidates]]),
+            quality=np.array([[_log_odds(answer.quality) for answer in told]]),
             rate=np.array([[answer.rate for answer in seen]]),
             prior=np.array([[answer.prior for answer in seen]]),
             group=groups_of([answer.sheet.final for answer in seen], log_odds)[None],

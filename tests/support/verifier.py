@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from judge_service.domain.verifier import Curve, Verifier, VerifierParts, WordScore
-from judge_service.domain.verifier_rows import ALONE_FEATURES, TOGETHER_FEATURES, KindRecord
+from judge_service.domain.verifier_rows import ALONE_FEATURES, KindRecord
+from judge_service.domain.verifier_together import TOGETHER_FEATURES
 from judge_service.domain.verifier_words import SLOTS
 
 
@@ -37,9 +38,9 @@ STRAIGHT = Curve(log_odds=(-4.0, 4.0), probabilities=(0.02, 0.98))
 
 
 def verifier(records: Mapping[str, tuple[KindRecord, ...]] | None = None) -> tuple[Verifier, ColumnTrees, ColumnTrees]:
-    """A verifier that trusts announced answers alone, and the difference of votes together; and its two last ensembles."""
+    """A verifier that trusts announced answers, and the difference of votes; and its two last ensembles."""
     alone = ColumnTrees(ALONE_FEATURES, lambda row: row["a_announced"])
-    together = ColumnTrees(TOGETHER_FEATURES, lambda row: row["agree"] - row["differ"])
+    together = ColumnTrees(TOGETHER_FEATURES, lambda row: row["own"] + row["agree"] - row["differ"])
     words = WordScore(weights=np.zeros(SLOTS, dtype=np.float32), intercept=0.25)
     parts = VerifierParts(
         options=FlatTrees(),
@@ -49,7 +50,6 @@ def verifier(records: Mapping[str, tuple[KindRecord, ...]] | None = None) -> tup
         question_words=words,
         answer_words=words,
         records=records or {},
-        alone_curve=STRAIGHT,
-        together_curve=STRAIGHT,
+        curve=STRAIGHT,
     )
     return Verifier(parts), alone, together

@@ -17,13 +17,17 @@ from providers.errors import ServerFault
 from providers.port import ChatEvent, Chunk, Finished, FinishReason, TokenLogprob, Usage
 from tests.support.models import Answer, ScriptedModel
 from training import panel
-from training.panel_fit import KINDS, Sample, cross_validate, fit_calibration, fold_calibrations, samples_of
+from training.panel_fit import Sample, cross_validate, fit_calibration, fold_calibrations, samples_of
 from training.panel_grading import is_right
 from training.panel_logistic import auroc, brier, calibration_error, fit_logistic
 from training.panel_questions import AnswerKind, PanelQuestion, panel_questions
 from training.panel_record import record, summary
 from training.panel_rows import LADDER, ROWS_PATH, AnswerRow, cheaper_answers, read_rows, write_rows
 from training.panel_scores import scored_rows
+
+
+KINDS = ("agreement", "checks", "confidence", "llm")
+"""Kinds of judges that the local models were recorded with."""
 
 
 def question(kind: AnswerKind, *accepted: str, text: str = "How many seconds are in 12 minutes?") -> PanelQuestion:

@@ -17,12 +17,12 @@ QUESTION = "Which?\n(A) one\n(B) two\n(C) three"
 
 
 def test_alone_it_is_the_calibrated_probability_of_the_answer() -> None:
-    judge, alone, together = verifier()
+    judge, alone, _ = verifier()
     opinion = judge.opinion_of(case("The answer is (B).", question=QUESTION))
     assert opinion.score == pytest.approx(STRAIGHT.at(1.0))
     assert alone.asked[0]["p_chosen"] == pytest.approx(math.log(1 / 3))
     assert alone.asked[0]["w_question"] == pytest.approx(0.25)
-    assert not together.asked
+    assert opinion.explanation == "from the answer alone"
 
 
 def test_others_that_agree_raise_it_and_others_that_differ_lower_it() -> None:
@@ -34,14 +34,35 @@ def test_others_that_agree_raise_it_and_others_that_differ_lower_it() -> None:
     assert split.score is not None
     assert alone.score is not None
     assert agreeing.score > split.score > alone.score
-    assert [row["answers"] for row in together.asked] == [1.0, 2.0, 3.0]
+    assert [row["answers"] for row in together.asked] == [1.0] * 3 + [2.0] * 3 + [3.0] * 3
     assert agreeing.explanation == "from the answer and 2 others"
 
 
 def test_empty_others_are_not_evidence() -> None:
     judge, _, together = verifier()
-    judge.opinion_of(case("The answer is (B).", question=QUESTION, others=["", "  "]))
-    assert not together.asked
+    opinion = judge.opinion_of(case("The answer is (B).", question=QUESTION, others=["", "  "]))
+    assert opinion.explanation == "from the answer alone"
+    assert [row["others"] for row in together.asked] == [0.0]
+
+
+def test_what_the_router_predicted_is_read_when_it_is_known_of_all() -> None:
+    judge, _, together = verifier()
+    asked = case("The answer is (B).", question=QUESTION, others=["(C)"])
+    candidate, (other,) = replace(asked.candidate, predicted_quality=0.5), asked.others
+    judge.opinion_of(replace(asked, candidate=candidate))
+    judge.opinion_of(replace(asked, candidate=candidate, others=(replace(other, predicted_quality=1.0),)))
+    _, without, _, known = together.asked
+    assert math.isnan(without["quality"])
+    assert known["quality"] == pytest.approx(0.0)
+    assert 6.0 < known["differ_quality_max"] < 7.0
+    assert known["quality_support"] < known["rival_quality"]
+
+
+def test_texts_that_come_again_are_not_read_again() -> None:
+    judge, alone, _ = verifier()
+    for _ in range(3):
+        judge.opinion_of(case("The answer is (B).", question=QUESTION, others=["(C)"]))
+    assert len(alone.asked) == 2
 
 
 def test_a_model_is_known_by_its_record_on_that_kind_of_question() -> None:
@@ -60,7 +81,6 @@ def test_free_text_is_out_of_its_depth() -> None:
     opinion = judge.opinion_of(case(essay, question="Tell me about Rome."))
     assert opinion.score is None
     assert "free text" in opinion.explanation
-    assert not alone.asked
     assert judge.opinion_of(case(essay, question=QUESTION)).score is not None
 
 

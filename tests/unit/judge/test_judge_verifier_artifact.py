@@ -70,13 +70,8 @@ def _copy(folder: Path, change: dict[str, object]) -> Path:
         {"features": {name: list(names[1:]) for name, names in GRAPHS.items()}},
         {"kinds": ["open"]},
         {"records": {"a": [[0.0, 1.0, 1.0]]}},
-        {"curves": {"alone": {"log_odds": [0, 1], "probabilities": [0.1, 0.9]}}},
-        {
-            "curves": {
-                "alone": {"log_odds": [0, 1], "probabilities": [0.9, 0.1]},
-                "together": {"log_odds": [0, 1], "probabilities": [0.1, 0.9]},
-            }
-        },
+        {"curve": {"log_odds": [0, 1, 2], "probabilities": [0.1, 0.9]}},
+        {"curve": {"log_odds": [0, 1], "probabilities": [0.9, 0.1]}},
         {"intercepts": ["much", 1]},
         {"more": 1},
     ],
