@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from cascade_service.adapters.tables import create_tables, decisions, feedback
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
-from cascade_service.domain.events import Completion, DeliveryMode
+from cascade_service.domain.events import Completion, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import Plan
 from servicekit.settings.load import ConfigurationError
 from servicekit.settings.schema import Problem
@@ -155,7 +155,7 @@ def _values(decision: Decision) -> dict[str, object]:
         "delivery": decision.delivery.value,
         "error_reason": decision.error_reason,
         "trace_id": decision.trace_id,
-        "policy_kind": decision.policy_kind,
+        "policy_kind": decision.policy_kind.value,
         "answer_worth_nano_usd": decision.answer_worth_nano_usd,
         "prompt": None if decision.prompt_json is None else json.loads(decision.prompt_json),
         "plan": None if decision.plan is None else _PLAN.dump_python(decision.plan, mode="json"),
@@ -180,7 +180,7 @@ def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
         completion=None if completion is None else _COMPLETION.validate_python(completion),
         error_reason=row["error_reason"],
         trace_id=row["trace_id"],
-        policy_kind=row["policy_kind"],
+        policy_kind=PolicyKind(row["policy_kind"]),
         answer_worth_nano_usd=row["answer_worth_nano_usd"],
         feedback=opinions,
     )

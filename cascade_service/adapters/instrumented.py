@@ -141,7 +141,7 @@ class _Telling:
             {
                 semconv.EMAFUSION_CASCADE_DECISION_ID: event.decision_id,
                 semconv.EMAFUSION_CASCADE_POLICY: event.policy,
-                semconv.EMAFUSION_CASCADE_POLICY_KIND: event.policy_kind,
+                semconv.EMAFUSION_CASCADE_POLICY_KIND: event.policy_kind.value,
                 semconv.EMAFUSION_CASCADE_THRESHOLD: event.threshold,
                 **self._delivery,
             }

@@ -26,7 +26,7 @@ class _Session(Protocol):
 
 
 class OnnxGain:
-    """Reads rows with a graph, on one thread: those of one plan take far less than a millisecond."""
+    """Reads rows with a graph, on one thread: those of one plan take less than a millisecond."""
 
     def __init__(self, session: _Session) -> None:
         self._session = session

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cascade_service.domain.chat import FinishReason
-from cascade_service.domain.events import EscalationReason
+from cascade_service.domain.events import EscalationReason, PolicyKind
 from cascade_service.domain.verdict import Defect, Verdict
 
 
@@ -19,7 +19,7 @@ class ThresholdPolicy:
     ``prefix_threshold`` or more, by default ``threshold``, and is hopeless below ``prefix_hopeless_below``.
     """
 
-    kind: ClassVar[str] = "threshold"
+    kind: ClassVar[PolicyKind] = PolicyKind.THRESHOLD
     answer_worth_nano_usd: ClassVar[None] = None
 
     name: str

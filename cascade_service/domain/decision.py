@@ -11,7 +11,7 @@ from enum import Enum
 
 from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.chat import Message
-from cascade_service.domain.events import AttemptSummary, CascadeEvent, Completed, Completion, DeliveryMode, Judged, Routed
+from cascade_service.domain.events import AttemptSummary, CascadeEvent, Completed, Completion, DeliveryMode, Judged, PolicyKind, Routed
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.verdict import Verdict
@@ -63,7 +63,7 @@ class Decision:
     error_reason: str
     trace_id: str
     feedback: tuple[Feedback, ...] = ()
-    policy_kind: str = "threshold"
+    policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
 
 

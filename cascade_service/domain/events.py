@@ -37,6 +37,13 @@ class EscalationReason(Enum):
     UNJUDGED = "unjudged"
 
 
+class PolicyKind(Enum):
+    """How a policy decides."""
+
+    THRESHOLD = "threshold"
+    VALUE = "value"
+
+
 class Ceiling(Enum):
     """A limit that ended the cascade."""
 
@@ -64,7 +71,7 @@ class Routed:
     policy: str
     threshold: float
     delivery: DeliveryMode
-    policy_kind: str = "threshold"
+    policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
 
 
@@ -187,7 +194,7 @@ class Completion:
     incomplete: bool = False
     supporting_attempts: tuple[int, ...] = ()
     stop_detail: str = ""
-    policy_kind: str = "threshold"
+    policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from cascade_service.domain.events import PolicyKind
 from cascade_service.domain.gain import GAIN_FEATURES, Floats, GainModel, Option, Rows, Seen, gain_rows
 
 UNKNOWN_QUALITY: Final = 0.5
@@ -26,7 +27,7 @@ class ValuePolicy:
     confidence of ``prefix_threshold`` or more and is hopeless below ``prefix_hopeless_below``. All 0.0 to 1.0.
     """
 
-    kind: ClassVar[str] = "value"
+    kind: ClassVar[PolicyKind] = PolicyKind.VALUE
 
     name: str
     answer_worth_nano_usd: int
@@ -65,8 +66,8 @@ class Pick:
 
 
 def best_option(model: GainModel, standing: Sequence[Seen], options: Sequence[Option], answer_worth_nano_usd: int) -> Pick:
-    """The option of greatest net gain, the first of equals. ``options`` is not empty."""
-    net = np.nan_to_num(model.net_gain(gain_rows(standing, options, answer_worth_nano_usd)), nan=-np.inf)
+    """The option of greatest net gain, the first of equals. ``options`` is not empty. A gain that is no number never pays."""
+    net = np.nan_to_num(model.net_gain(gain_rows(standing, options, answer_worth_nano_usd)), nan=-1.0, posinf=1.0, neginf=-1.0)
     place = int(net.argmax())
     price = options[place].cost_nano_usd / answer_worth_nano_usd
     return Pick(place, float(net[place]) + price, price)

@@ -68,7 +68,7 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         incomplete=completion.incomplete,
         supporting_attempts=completion.supporting_attempts,
         stop_detail=completion.stop_detail,
-        policy_kind=f"POLICY_KIND_{completion.policy_kind.upper()}",
+        policy_kind=f"POLICY_KIND_{completion.policy_kind.name}",
         answer_worth_nano_usd=completion.answer_worth_nano_usd,
     )
 
@@ -106,7 +106,7 @@ def _routed_to_wire(event: Routed) -> event_pb2.Routed:
         policy=event.policy,
         threshold=event.threshold,
         delivery=f"DELIVERY_MODE_{event.delivery.name}",
-        policy_kind=f"POLICY_KIND_{event.policy_kind.upper()}",
+        policy_kind=f"POLICY_KIND_{event.policy_kind.name}",
         answer_worth_nano_usd=event.answer_worth_nano_usd,
     )
 

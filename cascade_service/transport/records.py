@@ -31,7 +31,7 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         error_reason=decision.error_reason,
         feedback=[feedback_to_wire(opinion) for opinion in decision.feedback],
         trace_id=decision.trace_id,
-        policy_kind=f"POLICY_KIND_{decision.policy_kind.upper()}",
+        policy_kind=f"POLICY_KIND_{decision.policy_kind.name}",
         answer_worth_nano_usd=decision.answer_worth_nano_usd,
     )
 

@@ -13,7 +13,7 @@ from emafusion.router.v1 import router_service_pb2
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from cascade_service.domain.value import ValuePolicy
+from cascade_service.domain.events import PolicyKind
 from servicekit.errors import InvalidField, Reason
 from servicekit.settings.serving import LimitSettings
 from servicekit.validation import check_all, check_count, check_generation, check_known, check_messages, check_number, check_text
@@ -28,7 +28,6 @@ _PREFIX_TOKENS_MAX = 65_536
 _ID_CHARS_MAX = 64
 _SOURCE_CHARS_MAX = 128
 _WORTH_MAX = 10**15
-_VALUE = ValuePolicy.kind
 
 _Check = Callable[[], object]
 
@@ -47,7 +46,7 @@ class RequestRules:
 
     limits: LimitSettings
     models: Collection[str]
-    policies: Mapping[str, str]
+    policies: Mapping[str, PolicyKind]
     default_policy: str
 
     def check_complete(self, request: cascade_service_pb2.CompleteRequest, *, prefix: str = "") -> None:
@@ -83,10 +82,10 @@ class RequestRules:
     def _check_worth(self, field: str, request: cascade_service_pb2.CompleteRequest) -> None:
         name = request.policy or self.default_policy
         kind = self.policies.get(name)
-        if kind not in {None, _VALUE}:
-            weighing = sorted(policy for policy, kind in self.policies.items() if kind == _VALUE)
+        if kind is not None and kind is not PolicyKind.VALUE:
+            weighing = sorted(policy for policy, kind in self.policies.items() if kind is PolicyKind.VALUE)
             allowed = f"policy: {' or '.join(weighing)}" if weighing else "a policy of kind value, and none is configured"
-            raise InvalidField(field, f"set with the policy `{name}` of kind {kind}", f"only with {allowed}")
+            raise InvalidField(field, f"set with the policy `{name}` of kind {kind.value}", f"only with {allowed}")
         check_number(field, request.answer_worth_nano_usd, low=1, high=_WORTH_MAX)
 
     def _check_fixed_plan(self, field: str, names: Sequence[str]) -> None:

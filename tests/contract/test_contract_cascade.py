@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from blockbuster import BlockBuster
@@ -22,9 +22,11 @@ from cascade_service.domain.events import Committed, Completed, DeliveryMode, Es
 from cascade_service.domain.model import TextChunk
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.value import NextAnswerGain, ValuePolicy
 from cascade_service.domain.verdict import Defect, Verdict
 from tests.support.cascade import Await, Hang, ScriptedJudge, ScriptedLlm, Stage, Step, answer, ask, collect_until_error, verdict
-from tests.support.contract_cases import CASES, CONTINUES, HOLD_TOKENS, MODELS, REFUSAL, Case, Expected, Fate, Turn
+from tests.support.contract_cases import CASES, CONTINUES, DIAL, HOLD_TOKENS, MODELS, REFUSAL, Case, Expected, Fate, Turn
+from tests.support.gain_graph import write_gain_model
 from tests.support.suite import SuiteAddresses, process_environ, run_suite, serve_suite, write_config
 from tests.support.upstream import Behaviour, FakeUpstream, answers, answers_in_two, ends_after, fails, resets_after, stalls_after
 
@@ -91,13 +93,15 @@ class DomainFace:
             {name: _verdict(turn) for name, turn in turns.items()},
             {name: verdict(0.6, defects=(Defect.REFUSED,) if turn.fate is Fate.STALLS else ()) for name, turn in turns.items()},
         )
-        stage = Stage(models, judge)
+        stage = Stage(models, judge, gain_model=NextAnswerGain())
         request = ask(
             delivery=DeliveryMode(mode),
             threshold=case.threshold,
             attempts_max=case.attempts_max,
             cost_max=case.cost_max_nano_usd,
             prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS),
+            policy=None if case.worth_nano_usd is None else ValuePolicy(name=DIAL, answer_worth_nano_usd=case.worth_nano_usd),
+            fixed_plan=() if case.worth_nano_usd is None else case.plan,
         )
         events, error = await collect_until_error(stage.cascade().answer(request), tell=lambda event: _tell(event, committed))
         completion = next((event.completion for event in events if isinstance(event, Completed)), None)
@@ -161,6 +165,8 @@ class WireFace:
             Question.of(QUESTION),
             fixed_plan=case.plan,
             accept_threshold=case.threshold,
+            policy="" if case.worth_nano_usd is None else DIAL,
+            answer_worth_nano_usd=case.worth_nano_usd,
             ceilings=Ceilings(cost_max_nano_usd=case.cost_max_nano_usd, attempts_max=case.attempts_max),
         )
         events: list[wire.Event] = []
@@ -202,6 +208,17 @@ def _behaviour(turn: Turn, committed: asyncio.Event) -> Behaviour:
             return breaks[turn.fate](*turn.pieces)
 
 
+@pytest.fixture
+def gain_model(tmp_path: Path) -> Path:
+    """Folder of a gain model, written before the event loop runs."""
+    return write_gain_model(tmp_path / "value")
+
+
+def policies(gain_model: Path) -> dict[str, Any]:
+    """A policy of each kind."""
+    return {"policies": [{"name": "balanced"}, {"name": DIAL, "kind": "value"}], "gain_model": str(gain_model)}
+
+
 @asynccontextmanager
 async def providers() -> AsyncGenerator[dict[str, FakeUpstream]]:
     async with FakeUpstream() as small, FakeUpstream() as medium, FakeUpstream() as large:
@@ -213,18 +230,20 @@ async def test_the_domain_keeps_the_contract(case: Case, mode: str) -> None:
     assert await DomainFace().see(case, mode) == wanted(case.expected, mode)
 
 
-async def test_services_in_one_process_keep_the_contract(tmp_path: Path, blocked_event_loop_is_an_error: BlockBuster) -> None:
+async def test_services_in_one_process_keep_the_contract(
+    tmp_path: Path, gain_model: Path, blocked_event_loop_is_an_error: BlockBuster
+) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,))
+        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model))
         async with serve_suite(config, buster=blocked_event_loop_is_an_error) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 
 
-async def test_services_as_processes_keep_the_contract(tmp_path: Path) -> None:
+async def test_services_as_processes_keep_the_contract(tmp_path: Path, gain_model: Path) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,))
+        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model))
         async with run_suite(config, environ=process_environ()) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 

@@ -32,10 +32,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
-    """Plans ``models``, or raises ``error``."""
+    """Plans ``models`` with their predicted qualities and costs in nano-USD, or raises ``error``."""
 
     models: tuple[str, ...] = ()
     error: Exception | None = None
+    qualities: Mapping[str, float] = field(default_factory=dict[str, float])
+    costs: Mapping[str, int] = field(default_factory=dict[str, int])
     requests: list[router_service_pb2.RouteRequest] = field(default_factory=list[router_service_pb2.RouteRequest])
 
     async def Route(self, request: router_service_pb2.RouteRequest, context: Context) -> router_service_pb2.RouteResponse:  # noqa: N802 - the contract's name
@@ -43,7 +45,12 @@ class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
         if self.error is not None:
             raise self.error
         plan = plan_pb2.Plan(
-            models=[plan_pb2.PlannedModel(model=name, predicted_quality=0.5) for name in self.models],
+            models=[
+                plan_pb2.PlannedModel(
+                    model=name, predicted_quality=self.qualities.get(name, 0.5), predicted_cost_nano_usd=self.costs.get(name, 0)
+                )
+                for name in self.models
+            ],
             kind=plan_pb2.ROUTE_KIND_TAXONOMY,
             input_tokens=7,
             policy_hash="abcdef012345",
@@ -81,7 +88,7 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
             except asyncio.CancelledError:
                 self.left.set()
                 raise
-        return judge_service_pb2.JudgeResponse(outcomes=[self._outcome(candidate) for candidate in request.candidates])
+        return judge_service_pb2.JudgeResponse(outcomes=[self._outcome(candidate, request) for candidate in request.candidates])
 
     def StreamJudge(self, request: object, context: Context) -> AsyncGenerator[judge_service_pb2.StreamJudgeResponse]:  # noqa: N802 - see above
         raise NotImplementedError
@@ -93,9 +100,14 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
         judge_service_pb2_grpc.add_JudgeServiceServicer_to_server(self, server)
         return ("emafusion.judge.v1.JudgeService",)
 
-    def _outcome(self, candidate: judge_service_pb2.Candidate) -> judge_service_pb2.CandidateOutcome:
+    def _outcome(
+        self, candidate: judge_service_pb2.Candidate, request: judge_service_pb2.JudgeRequest
+    ) -> judge_service_pb2.CandidateOutcome:
         confidence = self.confidences.get(candidate.text, self.otherwise)
-        verdict = verdict_pb2.Verdict(confidence=confidence, calibration="cal-1", cost_nano_usd=2)
+        others = [other.id for other in (*request.candidates, *request.peers) if other.text == candidate.text and other.id != candidate.id]
+        agreement = verdict_pb2.JudgeOutcome(judge="agreement", status=verdict_pb2.JudgeOutcome.STATUS_SCORED, same_answer_as=others)
+        cost = 0 if request.panel.judges else 2
+        verdict = verdict_pb2.Verdict(confidence=confidence, calibration="cal-1", cost_nano_usd=cost, outcomes=[agreement])
         return judge_service_pb2.CandidateOutcome(candidate_id=candidate.id, verdict=verdict)
 
 
@@ -127,6 +139,7 @@ async def cascade_world(
     judge_up: bool = True,
     cascade: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
+    artifacts: Path | None = None,
     model: Callable[[str], Mapping[str, Any]] = lambda _: {},
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[World]:
@@ -143,6 +156,7 @@ async def cascade_world(
                 "models": [_model(name, upstream, model(name)) for name, upstream in upstreams.items()],
                 "cascade": {"store": {"url": f"sqlite+aiosqlite:///{folder}/decisions.sqlite3"}, **(cascade or {})},
                 "limits": limits or {},
+                "artifacts": {} if artifacts is None else {"directory": str(artifacts)},
                 "services": {
                     "router": {"listen": "127.0.0.1:0", "target": router_target},
                     "judge": {"listen": "127.0.0.1:0", "target": judge_target},

@@ -65,6 +65,8 @@ class Case:
     attempts_max: int = 4
     cost_max_nano_usd: int = 10**9
     plan: tuple[str, ...] = field(default=MODELS)
+    worth_nano_usd: int | None = None
+    """With it the policy is ``DIAL``, of kind value."""
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -84,7 +86,57 @@ _BEGUN = ("AttemptStarted", "Delta", "Committed")
 _ACCEPTED_BUFFERED = ("AttemptStarted", "Judged", "Delta", "Committed", "Completed")
 _ACCEPTED_SHOWN = ("AttemptStarted", "Delta", "Judged", "Committed", "Completed")
 
+DIAL = "dial"
+"""Name of a policy of kind value."""
+WORTH_NOTHING, WORTH_ALL = 1_000, 10**15
+
 CASES = (
+    Case(
+        name="no other model is worth its price",
+        turns=(answers("4", "2"),),
+        worth_nano_usd=WORTH_NOTHING,
+        expected=Expected(
+            buffered=("Routed", *_ACCEPTED_BUFFERED), speculative=("Routed", *_ACCEPTED_SHOWN), text="42", outcome="ACCEPTED"
+        ),
+    ),
+    Case(
+        name="every model is worth its price, so the strongest of equals is given",
+        turns=(answers("40"), answers("41"), answers("42")),
+        worth_nano_usd=WORTH_ALL,
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="BEST_SEEN",
+            reasons=("LOW_CONFIDENCE", "LOW_CONFIDENCE"),
+        ),
+    ),
+    Case(
+        name="without an answer the next is asked at any price",
+        turns=(Turn(Fate.FAILS), answers("42")),
+        worth_nano_usd=WORTH_NOTHING,
+        expected=Expected(
+            buffered=("Routed", *_FAILED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_FAILED, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            reasons=("PROVIDER_ERROR",),
+        ),
+    ),
+    Case(
+        name="a ceiling ends what would still be worth its price",
+        turns=(answers("41"), answers("42")),
+        worth_nano_usd=WORTH_ALL,
+        attempts_max=2,
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="BEST_SEEN",
+            ceiling="ATTEMPTS",
+            reasons=("LOW_CONFIDENCE",),
+        ),
+    ),
     Case(
         name="the first tier is accepted",
         turns=(answers("4", "2"),),

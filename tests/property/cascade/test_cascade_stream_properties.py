@@ -99,6 +99,7 @@ TURNS = st.builds(
     on_beginnings=st.none() | VERDICTS | VERDICTS,
     rests=st.sampled_from([0, 1, 3, 10]),
 )
+CUT_SHORT = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
 SCRIPTS = st.lists(TURNS, min_size=1, max_size=5)
 REQUESTS = st.builds(
     ask,
@@ -266,12 +267,9 @@ def test_the_answer_given_is_the_best_there_is(situation: tuple[list[Turn], Casc
                 return  # what is final rules out better answers that begin otherwise
             answers = {attempt.attempt: attempt for attempt in completion.attempts if attempt.error == ""}
             assert completion.confidence is not None
-            rivals = [
-                event.verdict.confidence
-                for event in judged
-                if event.attempt in answers and "".join(script[answers[event.attempt].tier].pieces).strip()
-            ]
-            assert completion.confidence == max(rivals)
+            rivals = [event for event in judged if event.attempt in answers and "".join(script[answers[event.attempt].tier].pieces).strip()]
+            sound = [event for event in rivals if not event.verdict.defects and answers[event.attempt].finish_reason not in CUT_SHORT]
+            assert completion.confidence == max(event.verdict.confidence for event in sound or rivals)
         case Outcome.UNJUDGED:
             assert completion.confidence is None
 

@@ -14,7 +14,14 @@ from emafusion.judge.v1 import judge_service_pb2, verdict_pb2
 from emafusion.router.v1 import plan_pb2, router_service_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
-from cascade_service.adapters.wire import NotUnderstood, judge_request_to_wire, plan_from_wire, route_request_to_wire, verdict_from_wire
+from cascade_service.adapters.wire import (
+    NotUnderstood,
+    joint_request_to_wire,
+    judge_request_to_wire,
+    plan_from_wire,
+    route_request_to_wire,
+    verdict_from_wire,
+)
 from cascade_service.domain import errors as domain_errors
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, OutputContract, OutputKind, Role, Usage
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
@@ -32,12 +39,13 @@ from cascade_service.domain.events import (
     EscalationReason,
     Judged,
     Outcome,
+    PolicyKind,
     Retracted,
     Routed,
     Timing,
 )
 from cascade_service.domain.plan import Constraints, ExcludedModel, ExclusionCause, Plan, RouteKind
-from cascade_service.domain.ports import Answer, JudgeQuestion, RouteQuestion
+from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus, Verdict
 from cascade_service.transport.errors import error_table, under_field
@@ -59,6 +67,7 @@ ENUMS: list[tuple[type[Enum], Any, str]] = [
     (ExclusionCause, plan_pb2.ExcludedModel.Cause, "CAUSE_"),
     (Defect, verdict_pb2.Defect, "DEFECT_"),
     (JudgeStatus, verdict_pb2.JudgeOutcome.Status, "STATUS_"),
+    (PolicyKind, event_pb2.PolicyKind, "POLICY_KIND_"),
     (DecisionStatus, decision_pb2.DecisionStatus, "DECISION_STATUS_"),
 ]
 
@@ -80,6 +89,7 @@ OUTCOME = JudgeOutcome(
     duration_s=0.125,
     cost_nano_usd=7,
     usage=USAGE,
+    same_answer_as=("attempt-0",),
 )
 VERDICT = Verdict(
     confidence=0.5,
@@ -135,6 +145,8 @@ SUMMARY = AttemptSummary(
     aborted_early=True,
     tokens_saved=7,
     continues_attempt=0,
+    expected_gain=0.0,
+    price=0.25,
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -152,15 +164,37 @@ COMPLETION = Completion(
     trace_id="f" * 32,
     policy_hash="abc",
     incomplete=True,
+    supporting_attempts=(0,),
+    stop_detail="enough",
+    policy_kind=PolicyKind.VALUE,
+    answer_worth_nano_usd=3,
 )
 EVENTS: list[CascadeEvent] = [
-    Routed(decision_id="d", plan=PLAN, static_plan=True, policy="p", threshold=0.5, delivery=DeliveryMode.SPECULATIVE),
+    Routed(
+        decision_id="d",
+        plan=PLAN,
+        static_plan=True,
+        policy="p",
+        threshold=0.5,
+        delivery=DeliveryMode.SPECULATIVE,
+        policy_kind=PolicyKind.VALUE,
+        answer_worth_nano_usd=3,
+    ),
     AttemptStarted(attempt=1, tier=2, model="m"),
     Delta(attempt=1, sequence=2, text="t"),
     Judged(attempt=1, verdict=VERDICT, accepted=True),
     Committed(attempt=1, through_sequence=2),
     Retracted(attempt=1, from_sequence=2),
-    Escalated(from_attempt=1, reason=EscalationReason.TIMEOUT, confidence=0.5, threshold=0.5, next_model="m", detail="slow"),
+    Escalated(
+        from_attempt=1,
+        reason=EscalationReason.TIMEOUT,
+        confidence=0.5,
+        threshold=0.5,
+        next_model="m",
+        detail="slow",
+        expected_gain=0.5,
+        price=0.25,
+    ),
     Completed(completion=COMPLETION),
 ]
 DECISION = Decision(
@@ -178,6 +212,8 @@ DECISION = Decision(
     error_reason="INTERNAL",
     trace_id="f" * 32,
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
+    policy_kind=PolicyKind.VALUE,
+    answer_worth_nano_usd=3,
 )
 
 
@@ -253,12 +289,13 @@ def test_questions_to_router_and_judge_fill_every_field() -> None:
         required_capabilities=("seed",),
         models_max=2,
         suitability_min=0.5,
+        answer_worth_nano_usd=3,
     )
     route = route_request_to_wire(RouteQuestion(messages=QUESTION, params=params, constraints=constraints))
     assert unset(route) == []
     assert isinstance(route, router_service_pb2.RouteRequest)
     logprobs = LogprobSummary(tokens=1, mean=-0.5, min=-1.0, share_uncertain=0.5, first=-0.25)
-    candidate = Answer(id="1", text="t", model="m", finish_reason=FinishReason.STOP, logprobs=logprobs)
+    candidate = Answer(id="1", text="t", model="m", finish_reason=FinishReason.STOP, logprobs=logprobs, predicted_quality=0.5)
     judge = judge_request_to_wire(
         JudgeQuestion(
             messages=QUESTION,
@@ -271,6 +308,10 @@ def test_questions_to_router_and_judge_fill_every_field() -> None:
     )
     assert unset(judge) == [".panel.judges"], "the whole panel is asked"
     assert isinstance(judge, judge_service_pb2.JudgeRequest)
+    output = OutputContract(kind=OutputKind.JSON, json_schema="{}")
+    joint = joint_request_to_wire(JointQuestion(messages=QUESTION, candidates=(candidate,), output=output, judges=("checks",)))
+    assert unset(joint) == [".peers", ".panel.accept_threshold"], "each is compared with the others, and there is no early stop"
+    assert joint.panel.HasField("cost_max_nano_usd")
 
 
 def test_open_parameters_stay_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
 from cascade_service.domain.chat import Usage
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
-from cascade_service.domain.events import Completed, DeliveryMode
+from cascade_service.domain.events import Completed, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import AxisPrediction, ExcludedModel, ExclusionCause, LabelProbability, Taxonomy
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus
 from servicekit.settings.load import ConfigurationError
@@ -201,3 +202,27 @@ def test_a_url_that_can_not_work_is_a_configuration_error_without_its_password(w
     assert "cascade.store.url" in str(caught.value)
     assert told in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.sqlite3"
+    old = await rich_decision("old")
+    store = await asyncio.to_thread(open_store, f"sqlite+aiosqlite:///{path}", timeout_s=5.0)
+    await store.prepare()
+    await store.save(old)
+    await store.aclose()
+    await asyncio.to_thread(_drop_columns, path, "policy_kind", "answer_worth_nano_usd")
+    store = await asyncio.to_thread(open_store, f"sqlite+aiosqlite:///{path}", timeout_s=5.0)
+    await store.prepare()
+    assert await store.get("old") == old
+    weighed = replace(old, decision_id="new", policy_kind=PolicyKind.VALUE, answer_worth_nano_usd=10**15)
+    await store.save(weighed)
+    assert await store.get("new") == weighed
+    await store.aclose()
+
+
+def _drop_columns(path: Path, *names: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for name in names:
+            connection.execute(f"ALTER TABLE decisions DROP COLUMN {name}")
+        connection.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -21,7 +22,17 @@ from emafusion_client.answers import (
     Verdict,
 )
 from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Judged, Retracted, Routed
-from emafusion_client.vocabulary import Ceiling, Defect, Delivery, EscalationReason, FinishReason, JudgeStatus, Outcome, RouteKind
+from emafusion_client.vocabulary import (
+    Ceiling,
+    Defect,
+    Delivery,
+    EscalationReason,
+    FinishReason,
+    JudgeStatus,
+    Outcome,
+    PolicyKind,
+    RouteKind,
+)
 from rich.console import Console
 
 USAGE = Usage(input_tokens=10, output_tokens=3, cached_input_tokens=0, estimated=False)
@@ -211,3 +222,26 @@ def test_a_model_that_the_plan_does_not_have_gets_a_row() -> None:
 )
 def test_figures(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_a_value_policy_is_told_in_gains_and_prices() -> None:
+    routed = replace(_routed(), policy="dial", policy_kind=PolicyKind.VALUE, answer_worth_nano_usd=50_000_000)
+    assert "a right answer is worth $0.0500 (dial), speculative" in in_words(routed)
+    event = Escalated(
+        from_attempt=0,
+        reason=EscalationReason.LOW_CONFIDENCE,
+        confidence=0.5,
+        threshold=0.0,
+        next_model="large",
+        detail="gain 0.031 of asking large exceeds its price 0.012",
+        expected_gain=0.031,
+        price=0.012,
+    )
+    told = "escalate #0 low_confidence (confidence 0.50; gain 0.031 of asking large exceeds its price 0.012) → large"
+    assert in_words(event) == told
+    done = _completed()
+    stop = "gain 0.004 of asking huge does not exceed its price 0.012"
+    completion = replace(done.completion, supporting_attempts=(0,), stop_detail=stop)
+    line = in_words(Completed(completion=completion))
+    assert "confidence 0.90, 1 more say the same, $0.0000102" in line
+    assert line.endswith(f"2.5 s; {stop}")

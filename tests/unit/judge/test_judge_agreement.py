@@ -119,3 +119,10 @@ def test_an_empty_candidate_agrees_with_nobody() -> None:
 
 def test_the_explanation_does_not_quote() -> None:
     assert "Paris" not in agreement.opinion_of(case("Paris", others=["Paris"])).explanation
+
+
+def test_the_answers_that_say_the_same_are_named() -> None:
+    asked = case("42", others=("The answer is 42.", "43", "", "42.0"))
+    opinion = agreement.opinion_of(asked)
+    assert opinion.same_answer_as == ("o0", "o3")
+    assert agreement.opinion_of(case("7", others=("8",))).same_answer_as == ()

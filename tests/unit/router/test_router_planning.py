@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from router_service.domain.errors import EmptyPlan
@@ -144,3 +146,24 @@ def test_empty_plan_says_what_excluded_each_model_in_order_of_name() -> None:
         ("small", Cause.DENIED),
     ]
     assert "middle: not on the allow list" in str(caught.value)
+
+
+def test_with_a_stated_worth_the_plan_is_ordered_by_net_worth_and_nothing_is_dominated() -> None:
+    wanted = replace(constraints(models_max=3), answer_worth_nano_usd=10**6)
+    models = (model("dear", price=1.0), model("twin", price=0.1), model("cheap", price=0.1), model("poor", price=0.2))
+    found = order(models, {"dear": 0.9, "twin": 0.5, "cheap": 0.5, "poor": 0.3}, wanted)
+    net = [planned.estimate.quality * 10**6 - planned.estimate.cost_nano_usd for planned in found.planned]
+    assert net == sorted(net, reverse=True)
+    assert names(found) == ["dear", "cheap", "twin"]
+    assert causes(found) == {"poor": Cause.PLAN_FULL}
+    assert found.planned[0].reason.startswith("net worth ")
+    assert "greatest net worth first, with a right answer worth 1,000,000 nano-USD" in found.reasons[0]
+
+
+def test_the_less_an_answer_is_worth_the_cheaper_the_first_model() -> None:
+    firsts = [
+        order(LADDER, RISING, replace(constraints(), answer_worth_nano_usd=worth)).planned[0].estimate.cost_nano_usd
+        for worth in (1, 10**5, 10**6, 10**9, 10**12)
+    ]
+    assert firsts == sorted(firsts)
+    assert firsts[0] < firsts[-1]
