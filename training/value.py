@@ -79,12 +79,10 @@ def read_answered(folder: Path, work: Work) -> Answered:
     predicted = [
         _predicted_cost(facts[model], paid[question, model][1], work.predicted.tokens_of(question, model)) for question, model in keys
     ]
-    providers = sorted({str(row.get("provider") or "") for row in facts.values()})
     return Answered(
         cost=np.array([paid[key][0] for key in keys]),
         predicted_cost=np.array(predicted),
         quality=1.0 / (1.0 + np.exp(-work.known.quality)),
-        provider=np.array([providers.index(str(facts[model].get("provider") or "")) for _, model in keys]),
     )
 
 

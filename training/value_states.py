@@ -27,12 +27,11 @@ PLAN_MODELS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """Facts of every recorded answer, in columns: actual and predicted cost in nano-USD, predicted quality, number of its provider."""
+    """Facts of every recorded answer, in columns: actual and predicted cost in nano-USD, predicted quality."""
 
     cost: Floats
     predicted_cost: Floats
     quality: Floats
-    provider: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,6 @@ class Episodes:
     cost: Floats
     right: Floats
     group: npt.NDArray[np.int64]
-    same_provider: Mask
 
     def part(self, rows: Places) -> Episodes:
         """Some of the episodes, any of them as often as wanted."""
@@ -67,7 +65,6 @@ def make_episodes(work: Work, answered: Answered, pool: Places, worth: Floats) -
         cost=answered.cost[chosen] / worth[:, None],
         right=work.corpus.correct[chosen].astype(np.float64),
         group=np.where(group != SILENT, group, NOTHING_SAID),
-        same_provider=answered.provider[chosen][:, :, None] == answered.provider[chosen][:, None, :],
     )
 
 
@@ -133,6 +130,5 @@ def rows_of(episodes: Episodes, standing: Standing, asked: Mask) -> Rows:
         group=np.where(asked, episodes.group, NOTHING_SAID),
         quality=episodes.quality,
         price=episodes.price,
-        same_provider=episodes.same_provider,
     )
     return state_rows(state)

@@ -25,8 +25,10 @@ from router_service.domain.routing import Decider
 
 TRADE_OFFS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.01, 0.0)
 """Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
+VALUE_TRADE_OFFS = (0.3, 0.2, 0.12, 0.08, 0.05, 0.03, 0.015, 0.005)
+"""The same for value policies."""
 SUITABILITIES = (0.6, 0.75, 0.85)
-THRESHOLDS = (0.5, 0.6, 0.8, 0.9)
+THRESHOLDS = (0.5, 0.7, 0.9)
 MIX_SHARES = (0.25, 0.5, 0.75)
 AGREEMENT_THRESHOLD = 0.7
 PLAN_MODELS_MAX = 4
@@ -181,7 +183,7 @@ def _judged_methods(bench: Bench) -> list[_Named]:
     for names, decider_of in ((VALUE_NAMES, bench.taxonomy), *([] if bench.learned is None else [(LEARNED_NAMES, bench.learned)])):
         router = _router(bench, decider_of)
         if bench.gain_model is not None:
-            for trade_off in TRADE_OFFS[:-1]:
+            for trade_off in VALUE_TRADE_OFFS:
                 worth = round(1e9 * bench.known.cost_usd[bench.known.best] / trade_off)
                 found.append(_Named(names[0], f"λ {trade_off:g}", _value_method(bench, judge, router, worth)))
         for threshold in THRESHOLDS:

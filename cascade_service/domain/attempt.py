@@ -38,7 +38,6 @@ class Attempt:
     input_tokens_bound: int
     max_output_tokens: int
     price: Price
-    provider: str = ""
     predicted_quality: float | None = None
     predicted_output_tokens: int = 0
     expected_gain: float | None = None

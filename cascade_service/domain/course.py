@@ -30,7 +30,6 @@ class Step:
     tier: int
     model: Model
     grant: Granted
-    provider: str
     predicted_quality: float | None
     cost_nano_usd: int
     gain: float | None = None

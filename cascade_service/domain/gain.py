@@ -37,7 +37,6 @@ GAIN_FEATURES: Final = (
     "q",
     "q_less_p_top",
     "q_rank",
-    "share_same_provider",
 )
 """What the gain model reads, in order. NaN where there is nothing to tell. Prices are in right answers: cost over what one is worth.
 
@@ -46,8 +45,8 @@ and of the second group of answers that say the same, the probability that none 
 quality of all models, greatest of those that remain and of those asked; price of the cheapest that remains and of the two cheapest
 together, and how many remain.
 
-Of the model in question: its price, its predicted quality, that less the best group's support, how many that remain are predicted better,
-and the share of the asked models that have its provider.
+Of the model in question: its price, its predicted quality, that less the best group's support, and how many that remain are predicted
+better.
 """
 
 
@@ -67,8 +66,7 @@ class States:
     """``n`` states of requests that may go to the same ``m`` models.
 
     Arrays are (n, m): ``asked``; ``confidence`` 0.0 to 1.0 and ``group`` of each answer, ``NOTHING_SAID`` and any confidence where there is
-    none; ``quality`` predicted, 0.0 to 1.0; ``price`` in right answers, 0 or more. ``same_provider`` is (m, m), or (n, m, m) when
-    each state has models of its own. Groups count from 0.
+    none; ``quality`` predicted, 0.0 to 1.0; ``price`` in right answers, 0 or more. Groups count from 0.
     """
 
     asked: npt.NDArray[np.bool_]
@@ -76,7 +74,6 @@ class States:
     group: npt.NDArray[np.int64]
     quality: Floats
     price: Floats
-    same_provider: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,6 @@ class Seen:
     """A model that was asked. Without a verdict on a whole answer ``confidence`` is None and ``group`` is ``NOTHING_SAID``."""
 
     quality: float
-    provider: str
     confidence: float | None = None
     group: int = NOTHING_SAID
 
@@ -95,13 +91,11 @@ class Option:
 
     quality: float
     cost_nano_usd: int
-    provider: str
 
 
 def gain_rows(standing: Sequence[Seen], options: Sequence[Option], answer_worth_nano_usd: int) -> Rows:
     """Rows of one state, (options, ``GAIN_FEATURES``). A right answer is worth ``answer_worth_nano_usd``, 1 or more."""
     asked, said = len(standing), [seen.confidence for seen in standing]
-    providers = np.array([*(seen.provider for seen in standing), *(option.provider for option in options)], dtype=np.str_)
     blank = [0.0] * len(options)
     state = States(
         asked=np.array([[True] * asked + [False] * len(options)]),
@@ -109,7 +103,6 @@ def gain_rows(standing: Sequence[Seen], options: Sequence[Option], answer_worth_
         group=np.array([[*(seen.group for seen in standing), *[NOTHING_SAID] * len(options)]], dtype=np.int64),
         quality=np.array([[*(seen.quality for seen in standing), *(option.quality for option in options)]]),
         price=np.array([[*[0.0] * asked, *(option.cost_nano_usd / answer_worth_nano_usd for option in options)]]),
-        same_provider=providers[:, None] == providers[None, :],
     )
     return state_rows(state)[0, asked:]
 
@@ -167,10 +160,7 @@ def _model_columns(states: States) -> dict[str, Floats]:
     rank = np.zeros(states.asked.shape)
     for other in range(states.asked.shape[1]):
         rank += remaining[:, other, None] & (states.quality[:, other, None] > states.quality)
-    n_asked = states.asked.sum(axis=1)[:, None]
-    like = (states.asked.astype(np.float64)[:, None, :] @ states.same_provider.astype(np.float64))[:, 0]
-    share = np.where(n_asked > 0, like / np.maximum(n_asked, 1), np.nan)
-    return {"price": states.price, "q": states.quality, "q_rank": rank, "share_same_provider": share}
+    return {"price": states.price, "q": states.quality, "q_rank": rank}
 
 
 def _largest(values: Floats, among: npt.NDArray[np.bool_]) -> Floats:

@@ -167,13 +167,12 @@ class Run:
             yield grant if isinstance(grant, Refused) else self._step(tier, model, needs, grant)
 
     def _step(self, tier: int, model: Model, needs: Needs, grant: Granted) -> Step:
-        planned, configured = self._plan.models[tier], self._parts.catalogue.get(model.card.name)
+        planned = self._plan.models[tier]
         worst = needs.price.bound_nano_usd(input_tokens=needs.input_tokens, output_tokens=grant.max_output_tokens)
         return Step(
             tier=tier,
             model=model,
             grant=grant,
-            provider="" if configured is None else configured.provider,
             predicted_quality=planned.predicted_quality if self._plan.predicts else None,
             cost_nano_usd=planned.predicted_cost_nano_usd if self._plan.predicts else worst,
         )
@@ -188,7 +187,6 @@ class Run:
             input_tokens_bound=needs_of(card, self._request, start=start).input_tokens,
             max_output_tokens=step.grant.max_output_tokens,
             price=card.price,
-            provider=step.provider,
             predicted_quality=step.predicted_quality,
             expected_gain=step.gain,
             gain_price=step.price,

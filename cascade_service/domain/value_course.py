@@ -96,7 +96,6 @@ def standing_of(attempts: Sequence[Attempt], *, final: str) -> list[Seen]:
     return [
         Seen(
             quality=UNKNOWN_QUALITY if attempt.predicted_quality is None else attempt.predicted_quality,
-            provider=attempt.provider,
             confidence=attempt.confidence if attempt.number in groups else None,
             group=groups.get(attempt.number, NOTHING_SAID),
         )
@@ -106,7 +105,7 @@ def standing_of(attempts: Sequence[Attempt], *, final: str) -> list[Seen]:
 
 def _option(step: Step) -> Option:
     quality = UNKNOWN_QUALITY if step.predicted_quality is None else step.predicted_quality
-    return Option(quality=quality, cost_nano_usd=step.cost_nano_usd, provider=step.provider)
+    return Option(quality=quality, cost_nano_usd=step.cost_nano_usd)
 
 
 def _undecided(attempt: Attempt, unjudged: str) -> Escalate:

@@ -16,8 +16,8 @@ from tests.support.gain_graph import write_gain_model
 
 def test_the_graph_reads_rows_in_the_order_of_the_features(tmp_path: Path) -> None:
     model = open_gain_model(write_gain_model(tmp_path / "value"))
-    options = [Option(quality=0.5, cost_nano_usd=10, provider="a"), Option(quality=0.9, cost_nano_usd=200, provider="b")]
-    for seen in ([], [Seen(quality=0.5, provider="a", confidence=0.75, group=0)]):
+    options = [Option(quality=0.5, cost_nano_usd=10), Option(quality=0.9, cost_nano_usd=200)]
+    for seen in ([], [Seen(quality=0.5, confidence=0.75, group=0)]):
         rows = gain_rows(seen, options, 1_000)
         found = model.net_gain(rows)
         assert found.shape == (2,)
