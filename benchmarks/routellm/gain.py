@@ -1,12 +1,10 @@
 """Predicts what the strong model adds: P(strong right) minus P(weak right), learned from labelled questions of the pair.
 
-Two learners that err differently are averaged by rank-free standard scores: a linear one on words, embedding and figures, and trees on
+Two learners that err differently are averaged by standard scores: a linear one on words, embedding and figures, and trees on
 figures and the embedding's main directions. Both learn the two models apart; what both fail, or both can, cancels out.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
@@ -29,7 +27,7 @@ FIGURE_MAX = 4.0
 LINEAR_C = 0.3
 ROUNDS = 150
 SEED = 1
-TREES = {
+PARAMETERS = {
     "objective": "binary",
     "learning_rate": 0.05,
     "num_leaves": 15,
@@ -45,31 +43,31 @@ TREES = {
 }
 LEAF_MAX, LEAF_SHARE = 40, 0.02
 """Least questions per leaf: 40, or that share of the labels when they are few."""
+WORDS, LINEAR, TREES, BOTH = "TF-IDF, logistic", "gain, linear", "gain, trees", "gain, both"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Which learners take part, and whether the weak model's answers are read."""
+def predict(table: Table, seen: Seen, *, answers: bool, train: Rows, test: Rows) -> dict[str, Floats]:
+    """Predicted gain of each of ``test`` by learner, learned from ``train``, in standard deviations; only its order means anything.
 
-    words_only: bool = False
-    linear: bool = True
-    trees: bool = True
-    answers: bool = False
-
-
-def predict(table: Table, seen: Seen, recipe: Recipe, *, train: Rows, test: Rows) -> Floats:
-    """Predicted gain of each of ``test``, learned from ``train``, in standard deviations; only its order means anything."""
+    With ``answers`` the weak model's answers are read; `TF-IDF, logistic`, a baseline on the words of the prompt, is then left out.
+    """
     words = _words(seen, train)
-    if recipe.words_only:
-        return _linear(words[train], words[test], table, train)
-    figures = figures_of(seen, answers=recipe.answers)
-    parts: list[Floats] = []
-    if recipe.linear:
-        inputs = sp.hstack([words, sp.csr_matrix(seen.embedding), sp.csr_matrix(_standard(figures, train))]).tocsr()
-        parts.append(_linear(inputs[train], inputs[test], table, train))
-    if recipe.trees:
-        parts.append(_trees(figures, seen.embedding, table, train, test))
-    return np.mean([(part - part.mean()) / max(float(part.std()), 1e-12) for part in parts], axis=0)
+    figures = figures_of(seen, answers=answers)
+    inputs = sp.hstack([words, sp.csr_matrix(seen.embedding), sp.csr_matrix(_standard(figures, train))]).tocsr()
+    linear = _scaled(_linear(inputs[train], inputs[test], table, train))
+    trees = _scaled(_trees(figures, seen.embedding, table, train, test))
+    found = {LINEAR: linear, TREES: trees, BOTH: (linear + trees) / 2.0}
+    return found if answers else {WORDS: baseline(table, seen, train=train, test=test), **found}
+
+
+def baseline(table: Table, seen: Seen, *, train: Rows, test: Rows) -> Floats:
+    """Predicted gain of each of ``test`` from the words of the prompt alone."""
+    words = _words(seen, train)
+    return _scaled(_linear(words[train], words[test], table, train))
+
+
+def _scaled(values: Floats) -> Floats:
+    return (values - values.mean()) / max(float(values.std()), 1e-12)
 
 
 def _words(seen: Seen, train: Rows) -> sp.csr_matrix:
@@ -102,6 +100,6 @@ def _trees(figures: Floats, embedding: Floats, table: Table, train: Rows, test: 
     said: list[Floats] = []
     for right in (table.strong, table.weak):
         data = lgb.Dataset(inputs[train], right[train])
-        booster = lgb.train({**TREES, "min_data_in_leaf": leaf}, data, ROUNDS)
+        booster = lgb.train({**PARAMETERS, "min_data_in_leaf": leaf}, data, ROUNDS)
         said.append(np.asarray(booster.predict(inputs[test], num_threads=1), dtype=np.float64))
     return said[0] - said[1]

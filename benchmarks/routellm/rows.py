@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.routellm.features import Seen
-from benchmarks.routellm.gain import Recipe, Rows, predict
+from benchmarks.routellm.gain import Rows, predict
 from benchmarks.routellm.metric import Curve, Floats, apgr_interval, curve
 from benchmarks.routellm.tables import Table
 from benchmarks.routellm.zero import by_chance, by_length
@@ -21,14 +21,7 @@ TRAIN = "train"
 EVERY = "all"
 NONE, SAME, OTHER = "none", "same table, out of fold", "other questions of the same test"
 
-GAIN = "gain model"
-RECIPES = {
-    "TF-IDF, logistic": Recipe(words_only=True),
-    "gain, linear only": Recipe(trees=False),
-    "gain, trees only": Recipe(linear=False),
-    GAIN: Recipe(),
-}
-READING = {"gain model, weak answer read": Recipe(answers=True)}
+READ = ", weak answer read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,31 +96,36 @@ def _zero_rows(bench: Bench, rows: Rows, split: str) -> Iterator[Row]:
 
 
 def _held_out(bench: Bench, train: Rows, rows: Rows, split: str) -> Iterator[Row]:
-    for method, recipe in _recipes(bench.seen).items():
-        scores = _timed(method, split, len(train), lambda chosen=recipe: predict(bench.table, bench.seen, chosen, train=train, test=rows))
-        yield _row(bench.table, rows, scores, method=method, split=split, labels=len(train), source=OTHER, paid=recipe.answers)
+    started = time.monotonic()
+    for answers in _readings(bench):
+        for method, scores in predict(bench.table, bench.seen, answers=answers, train=train, test=rows).items():
+            name = method + READ * answers
+            yield _row(bench.table, rows, scores, method=name, split=split, labels=len(train), source=OTHER, paid=answers)
+    _tell(bench, f"{split} learned from {len(train)} others", started)
 
 
 def _crossed(bench: Bench, labels: int | None) -> Iterator[Row]:
+    started = time.monotonic()
     used = labels or _fold_labels(bench.table)
-    for method, recipe in _recipes(bench.seen).items():
-        scores = _timed(method, EVERY, used, lambda chosen=recipe: out_of_fold(bench, chosen, labels))
-        rows = np.arange(len(scores))
-        yield _row(bench.table, rows, scores, method=method, split=EVERY, labels=used, source=SAME, paid=recipe.answers)
+    rows = np.arange(len(bench.table.strong))
+    for answers in _readings(bench):
+        for method, scores in out_of_fold(bench, labels, answers=answers).items():
+            name = method + READ * answers
+            yield _row(bench.table, rows, scores, method=name, split=EVERY, labels=used, source=SAME, paid=answers)
+    _tell(bench, f"out of fold with {used} labels", started)
 
 
-def out_of_fold(bench: Bench, recipe: Recipe, labels: int | None) -> Floats:
-    """A score for each question from learners that saw neither it nor its duplicates; ``labels`` bounds what they see."""
+def out_of_fold(bench: Bench, labels: int | None, *, answers: bool) -> dict[str, Floats]:
+    """By learner, a score for each question from fits that saw neither it nor its duplicates; ``labels`` bounds what each fit sees."""
     folds = folds_of(bench.table)
-    scores = np.zeros(len(folds))
+    scores: dict[str, Floats] = {}
     draw = np.random.default_rng(DRAWS_SEED)
-    for fold in range(FOLDS):
+    for fold in np.unique(folds):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if labels is not None:
             train = np.sort(draw.choice(train, labels, replace=False))
-        if len(test):
-            # Standard scores within a fold, since folds are put together.
-            scores[test] = predict(bench.table, bench.seen, recipe, train=train, test=test)
+        for method, found in predict(bench.table, bench.seen, answers=answers, train=train, test=test).items():
+            scores.setdefault(method, np.zeros(len(folds)))[test] = found
     return scores
 
 
@@ -140,15 +138,12 @@ def _fold_labels(table: Table) -> int:
     return round(len(table.strong) * (FOLDS - 1) / FOLDS)
 
 
-def _recipes(seen: Seen) -> dict[str, Recipe]:
-    return {**RECIPES, **(READING if seen.answer is not None else {})}
+def _readings(bench: Bench) -> tuple[bool, ...]:
+    return (False,) if bench.seen.answer is None else (False, True)
 
 
-def _timed(method: str, split: str, labels: int, work: Callable[[], Floats]) -> Floats:
-    started = time.monotonic()
-    scores = work()
-    print(f"  {method}, {split}, {labels} labels: {time.monotonic() - started:.0f} s", flush=True)
-    return scores
+def _tell(bench: Bench, what: str, started: float) -> None:
+    print(f"  {bench.table.name}, {what}: {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _row(table: Table, rows: Rows, scores: Floats, *, method: str, split: str, labels: int, source: str, paid: bool) -> Row:

@@ -125,7 +125,7 @@ def test_words_alone_beat_chance_on_recorded_rows(data_dir: Path) -> None:
     pytest.importorskip("sklearn", reason="needs the extra `training`")
     pytest.importorskip("lightgbm", reason="needs the extra `training`")
     from benchmarks.routellm.features import Seen  # noqa: PLC0415 needs the packages above
-    from benchmarks.routellm.gain import Recipe, predict  # noqa: PLC0415 needs the packages above
+    from benchmarks.routellm.gain import baseline  # noqa: PLC0415 needs the packages above
     from benchmarks.routellm.tables import read_table  # noqa: PLC0415 needs the packages above
 
     table = read_table(data_dir, "mmlu")
@@ -135,7 +135,7 @@ def test_words_alone_beat_chance_on_recorded_rows(data_dir: Path) -> None:
     train, test = np.flatnonzero(~held)[:3_000], np.flatnonzero(held)
     empty = np.zeros((len(table.prompts), 1))
     seen = Seen(prompts=table.prompts, embedding=empty, shape=empty, answer=None, doubt=None)
-    scores = predict(table, seen, Recipe(words_only=True), train=train, test=test)
+    scores = baseline(table, seen, train=train, test=test)
     found = curve(scores, table.strong[test], table.weak[test])
     assert 0.60 < found.apgr < 0.75
     assert found.strong - found.weak > 0.1
