@@ -31,7 +31,7 @@ class Curve:
 
     @property
     def apgr(self) -> float:
-        """Average share of the gap between the two models that is recovered: 0.5 by chance, at most about 1.0 plus what the weak adds.
+        """Average share of the gap between the two models that is recovered: 0.0 for the weak one alone, 0.5 by chance.
 
         Raises ``ValueError`` when there is no gap.
         """
@@ -61,7 +61,7 @@ def curve(scores: Floats, strong: Floats, weak: Floats) -> Curve:
     if len(edges) == BINS + 1:
         # The last edge is the highest score: beyond it nobody calls the strong model.
         del chosen[-2]
-    points = sorted((float(mask.mean()), float(np.where(mask, strong, weak).mean())) for mask in chosen)
+    points = sorted({(float(mask.mean()), float(np.where(mask, strong, weak).mean())) for mask in chosen})
     return Curve(
         np.array([share for share, _ in points]),
         np.array([accuracy for _, accuracy in points]),
