@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.chart import Axis, Chart, Line, Point, draw
+from benchmarks.decision_quality.break_even import BreakEven, break_evens
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.measure import Row
 
@@ -37,7 +38,8 @@ class Report:
 def write_report(folder: Path, report: Report) -> None:
     """Writes `report.json`, `report.md` and one `frontier-POOL.svg` per pool into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
+    evens = [asdict(entry) for entry in break_evens(report.rows)]
+    text = json.dumps({**asdict(report), "break_even": evens}, indent=1, ensure_ascii=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(report), encoding="utf-8")
     for pool in dict.fromkeys(row.pool for row in report.rows):
@@ -55,6 +57,7 @@ def markdown(report: Report) -> str:
         parts.extend(_line(row) for row in own)
         parts.extend(_judge_lines([row for row in report.judges if row.pool == pool]))
         parts.extend(_risk_lines([row for row in report.risks if row.pool == pool]))
+        parts.extend(_break_even_lines(break_evens(own)))
         parts.append("")
     return "\n".join(parts) + "\n"
 
@@ -88,6 +91,19 @@ def _risk_lines(rows: Sequence[Risk]) -> list[str]:
             f"| {row.accepted:.1%} |"
             for row in rows
         ),
+    ]
+
+
+def _break_even_lines(rows: Sequence[BreakEven]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "What judging one answer may cost before one call chosen by the learned router nets more:",
+        "",
+        "| setting | worth of a right answer, USD | USD per judged answer | × a call of the best single |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.setting} | {row.worth_usd:.4f} | {row.usd_per_judged_answer:.6f} | {row.share_of_best_call:+.3f} |" for row in rows),
     ]
 
 
