@@ -17,6 +17,7 @@ from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.health import Health
 from servicekit.interceptors.chain import Chain, build_chain
+from servicekit.interceptors.unknown_methods import UnknownMethods
 from servicekit.keys import KeyRing
 from servicekit.settings.secrets import SecretSource
 from servicekit.settings.serving import ServerSettings, ServerTlsSettings
@@ -115,6 +116,7 @@ async def start_server(
     await health.attach(server)
     if settings.reflection:
         reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    server.add_generic_rpc_handlers((UnknownMethods(),))
     try:
         port = await _add_port(server, listen, settings.tls)
         await server.start()
