@@ -11,9 +11,9 @@ from benchmarks.injection.attacks import Attack
 from benchmarks.injection.model import Asker, nonce_of
 from benchmarks.injection.prompts import TurnsOf
 from judge_service.adapters.json_schema import JsonSchemaValidator
-from judge_service.domain import agreement, aggregation, checks, confidence
-from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
+from judge_service.domain import aggregation, agreement, checks, confidence
 from judge_service.domain.calibration import Calibration
+from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from training.panel_questions import panel_questions
 from training.panel_rows import AnswerRow, cheaper_answers, read_rows
 

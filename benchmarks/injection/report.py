@@ -35,7 +35,9 @@ def _summary(measured: Table) -> str:
         judged, judge = sum(row.judge_rejected for row in table), sum(row.judge_flips for row in table)
         held, panel = sum(row.panel_rejected for row in table), sum(row.panel_flips for row in table)
         shift = sum(row.score_shift for row in table) / max(len(table), 1)
-        lines.append(
-            f"| {prompt} | {judge} of {judged} ({judge / max(judged, 1):.0%}) | {panel} of {held} ({panel / max(held, 1):.0%}) | {shift:+.3f} |"
-        )
+        lines.append(f"| {prompt} | {_share(judge, judged)} | {_share(panel, held)} | {shift:+.3f} |")
     return "\n".join(lines)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({part / max(whole, 1):.0%})"

@@ -30,8 +30,10 @@ _SMALL: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def visible_text(text: str) -> str:
-    """``text`` without comments, hidden elements and invisible characters; code fences keep theirs, and nothing is lost from a text that is
-    nothing else."""
+    """``text`` without comments, hidden elements and invisible characters.
+
+    Code fences keep theirs, because readers see them there. A text that is nothing else stays as it is but for the characters.
+    """
     plain = _CONTROL.sub("", text) if text.isascii() else "".join(letter for letter in text if _is_seen(letter))
     parts = plain.split(_FENCE)
     shown = _FENCE.join(part if index % 2 else _without_markup(part) for index, part in enumerate(parts))

@@ -11,7 +11,7 @@ from servicekit.errors import UnknownMethod
 from servicekit.interceptors.base import Context
 
 
-class UnknownMethods(grpc.GenericRpcHandler[Any, Any]):
+class UnknownMethods(grpc.GenericRpcHandler):
     """Handles every method; must be added to a server after all its services. Health and reflection answer for themselves."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -22,5 +22,5 @@ class UnknownMethods(grpc.GenericRpcHandler[Any, Any]):
         return grpc.unary_unary_rpc_method_handler(cast("Any", _refuse))
 
 
-async def _refuse(_request: bytes, _context: Context) -> NoReturn:  # noqa: RUF029 - a behaviour of an aio server
+async def _refuse(_request: bytes, _context: Context) -> NoReturn:
     raise UnknownMethod

@@ -309,4 +309,5 @@ async def test_a_wait_that_takes_too_long_is_refused() -> None:
 async def test_a_method_that_the_server_lacks_is_unimplemented() -> None:
     async with serve_route(raising(Outage())) as served:
         call = served.channel.unary_unary(f"/{ROUTER}/Nonsense", request_serializer=bytes, response_deserializer=bytes)
-        assert (await failure(call(b""))).code is grpc.StatusCode.UNIMPLEMENTED
+        status = await failure(call(b"\xff anything"))
+    assert (status.code, status.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
