@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.injection.attacks import ATTACKS
+from benchmarks.injection.attacks import SPOKEN
 from benchmarks.injection.measure import Figures, Item, Scored, figures, judged, wrong_answers
 from benchmarks.injection.model import JUDGE, Asker, connected, served
 from benchmarks.injection.prompts import PROMPTS
@@ -68,7 +68,7 @@ async def _measure(endpoint: str, setting: Setting, items: Sequence[Item]) -> Ma
     ends_at = time.monotonic() + setting.seconds
     prompts = {name: PROMPTS[name] for name in setting.prompts}
     collected: dict[str, list[Scored]] = {name: [] for name in prompts}
-    work = [(index, item, attack) for index, item in enumerate(items) for attack in (None, *ATTACKS)]
+    work = [(index, item, attack) for index, item in enumerate(items) for attack in (None, *SPOKEN)]
     with Progress(console=Console(stderr=True)) as progress:
         async with connected(endpoint) as model:
             asker = Asker(model, setting.memory)
@@ -77,7 +77,7 @@ async def _measure(endpoint: str, setting: Setting, items: Sequence[Item]) -> Ma
                     collected[name].append(scored)
                 if time.monotonic() >= ends_at:
                     break
-    return {name: figures(scored, ATTACKS) for name, scored in collected.items()}
+    return {name: figures(scored, SPOKEN) for name, scored in collected.items()}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from servicekit.settings.secrets import SecretSource
 from servicekit.telemetry import Telemetry
 
 JUDGE = "qwen2.5-coder-1.5b"
-CALL_TIMEOUT_S = 120.0
+CALL_TIMEOUT_S = 600.0
 CONTEXT_TOKENS = 4096
 STOP_S = 10.0
 
@@ -51,7 +51,8 @@ def served(weights: str, *, threads: int) -> Generator[str]:
 @asynccontextmanager
 async def connected(endpoint: str) -> AsyncGenerator[ChatModel]:
     """The model behind ``endpoint``."""
-    limits = {"concurrency_max": 1, "total_timeout_ms": int(CALL_TIMEOUT_S * 1e3), "first_chunk_timeout_ms": int(CALL_TIMEOUT_S * 1e3)}
+    timeout_ms = int(CALL_TIMEOUT_S * 1e3)
+    limits = {"concurrency_max": 1, "total_timeout_ms": timeout_ms, "first_chunk_timeout_ms": timeout_ms, "idle_timeout_ms": timeout_ms}
     entry = {"name": JUDGE, "provider": "openai_compatible", "endpoint": endpoint, "context_tokens": CONTEXT_TOKENS, "limits": limits}
     settings = Settings.model_validate({"models": [{**entry, "capabilities": ["logprobs"]}]})
     telemetry = Telemetry.off()
