@@ -8,7 +8,8 @@ import grpc
 import structlog
 from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc
 
-from cascade_service.adapters.wire import NotUnderstood, judge_request_to_wire, verdict_from_wire
+from cascade_service.adapters.judge_room import JudgeRoom
+from cascade_service.adapters.wire import NotUnderstood, verdict_from_wire
 from cascade_service.domain.errors import JudgeUnavailable
 from cascade_service.domain.ports import JudgeQuestion
 from cascade_service.domain.verdict import Verdict
@@ -21,15 +22,16 @@ _log = structlog.get_logger(__name__)
 
 
 class JudgeOverGrpc:
-    """Asks the judge service. A cancelled caller cancels the call."""
+    """Asks the judge service, with no more than its ``room``. A cancelled caller cancels the call."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, room: JudgeRoom) -> None:
+        self._room = room
         self._stub: JudgeServiceAsyncStub = judge_service_pb2_grpc.JudgeServiceStub(channel)
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The panel's verdict on the candidate. Raises ``JudgeUnavailable``, whatever went wrong: no verdict is no verdict."""
         try:
-            response = await self._stub.Judge(judge_request_to_wire(question), timeout=timeout_s)
+            response = await self._stub.Judge(self._room.request(question), timeout=timeout_s)
             return _verdict(response, question.candidate.id)
         except grpc.aio.AioRpcError as error:
             status = read_status(error)

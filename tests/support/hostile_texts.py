@@ -24,7 +24,8 @@ CHARS = 200_000
 CPU_S = 60
 UNITS = (
     " ", "\n", "\t", "1", "1,", "1/ ", "1 ", "1.", "1e", "1+", "1 + ", "1=", "-", "a", "A)", "A) \n", "(A) ", "(", "[", "{", "{}",
-    "\\boxed{", "\\boxed{{}", "\\frac{1", "\\text {", "<answer>", "answer is ", "answer: ", '"answer": ', "'answer':'", '"', "'", '\\"', "```", "```\n",
+    "\\boxed{", "\\boxed{{}", "\\frac{1", "\\text {", "<answer>", "answer is ", "answer: ", '"answer": ', "'answer':'", '"', "'", '\\"',
+    "```", "```\n",
     "``` \n", "; ", ";\n", "x^", "×10^{", "_a", "Yes ", "sorry ", "<!--", "<!---->", "<a hidden", "<a hidden>", "[x]: # (", "<|", "[/INST]",
     "\u200b", "\U000e0041", "é", "not ", "lambda:", "{a}", "f'{a}'\n", "\x00",
 )  # fmt: skip
