@@ -14,7 +14,7 @@ GENERATE := PATH="$(BIN):$$PATH" "$(BIN)/python" protos/generate.py
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen baseline unit models clean
+.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen baseline unit fuzz models clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' "$(ROOT)/Makefile"
@@ -48,6 +48,10 @@ test: check models unit ## Run every check and every test
 unit: $(STAMP) ## Run the tests alone (needs `make models` once)
 	$(SAY) "tests"
 	$(IN) "$(BIN)/python" -m pytest -m "not slow"
+
+fuzz: $(STAMP) ## Send odd requests to every servicer; FUZZ_EXAMPLES=N each, 1000 by default
+	$(SAY) "fuzzing"
+	$(IN) "$(BIN)/python" -m pytest tests/fuzz -m fuzz --fuzz-examples=$(or $(FUZZ_EXAMPLES),1000) --timeout=900
 
 check: lint types imports contracts docs-check ## Run every check that needs no test
 

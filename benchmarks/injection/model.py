@@ -108,5 +108,5 @@ def _read(first: TokenLogprob) -> float:
 def nonce_of(case: Case, *, seed: str) -> str:
     """A nonce that depends on ``seed`` alone as long as it does not occur in the case, so that a measurement can be repeated."""
     source = random.Random(seed)  # noqa: S311 a measurement must be repeatable; the service draws from `secrets`
-    texts = (case.candidate.text, *(turn.content for turn in case.conversation))
+    texts = (case.candidate.text, *(text for _, text in rubric.sections(case)))
     return rubric.fresh_nonce(lambda: "".join(source.choices(string.ascii_lowercase + string.digits, k=8)), texts)
