@@ -17,11 +17,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.injection.attacks import SPOKEN
+from benchmarks.injection.attacks import ATTACKS, SPOKEN
 from benchmarks.injection.measure import Figures, Item, Scored, figures, judged, wrong_answers
 from benchmarks.injection.model import JUDGE, Asker, connected, served
 from benchmarks.injection.prompts import PROMPTS
 from benchmarks.injection.report import markdown
+from benchmarks.injection.ruled import markdown as markdown_of_ruled
+from benchmarks.injection.ruled import ruled
 from judge_service.adapters.calibration_file import load_calibration
 from judge_service.domain.calibration import Calibration
 from training.panel_rows import ROWS_PATH
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.injection", description=__doc__)
     parser.add_argument("--answers", type=int, default=8, help="wrong answers, each with every attempt (default 8)")
+    parser.add_argument("--ruled", action="store_true", help="only the judges that ask no model, on up to --answers answers; quick")
     parser.add_argument("--prompts", nargs="+", choices=sorted(PROMPTS), default=["fenced", "served"], help="prompts to compare")
     parser.add_argument("--minutes", type=float, default=12.0, help="most minutes in all (default 12)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the model (default 2)")
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None, help="folder for report.json and report.md")
     chosen = parser.parse_args(arguments)
     items = wrong_answers(chosen.rows, chosen.answers)
+    if chosen.ruled:
+        print(markdown_of_ruled(ruled(items, ATTACKS)))
+        return
     setting = Setting(chosen.prompts, load_calibration(CALIBRATION), chosen.memory, chosen.minutes * 60.0)
     with served(JUDGE, threads=chosen.threads) as endpoint:
         measured = asyncio.run(_measure(endpoint, setting, items))
