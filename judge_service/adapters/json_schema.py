@@ -9,9 +9,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -46,7 +45,7 @@ class JsonSchemaValidator:
             return f"it is nested more than {VALUE_DEPTH_MAX} levels deep"
         _steps.set([STEPS_MAX])
         try:
-            errors = list(islice(validator.iter_errors(cast("Any", value)), _PROBLEMS_MAX))
+            errors = list(islice(cast("Iterator[ValidationError]", validator.iter_errors(value)), _PROBLEMS_MAX))
         except (Unresolvable, RecursionError, BadJsonSchema) as error:
             raise BadSchema("a reference of the schema can't be resolved") from error
         except ArithmeticError as error:
@@ -65,7 +64,7 @@ class JsonSchemaValidator:
 
 def _validator(schema: str) -> Any:  # noqa: ANN401 - a class made at run time
     try:
-        return _Bounded(read_schema(schema), registry=Registry())
+        return _Bounded(read_schema(schema), registry=cast("Any", Registry)())
     except BadJsonSchema as error:
         raise BadSchema(f"the schema is {error}") from error
 
@@ -146,10 +145,8 @@ _LINEAR: Final[Mapping[str, _Keyword]] = {
     "additionalProperties": _additional_properties,
     "uniqueItems": _unique_items,
 }
-_Bounded: Final[Any] = extend(
-    Draft202012Validator,
-    {name: _counted(keyword) for name, keyword in {**cast("Mapping[str, _Keyword]", Draft202012Validator.VALIDATORS), **_LINEAR}.items()},
-)
+_KEYWORDS: Final = {**cast("Mapping[str, _Keyword]", Draft202012Validator.VALIDATORS), **_LINEAR}
+_Bounded: Any = cast("Any", validators).extend(Draft202012Validator, {name: _counted(keyword) for name, keyword in _KEYWORDS.items()})
 
 
 def _rule(error: ValidationError) -> str:

@@ -13,4 +13,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def examples(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--fuzz-examples"))
+    count: int = request.config.getoption("--fuzz-examples")
+    return count

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 import pytest
@@ -96,7 +96,7 @@ def _message(draw: st.DrawFn, kind: Descriptor, plausible: Plausible, depth: int
 
 
 def _value(field: FieldDescriptor, plausible: Plausible, depth: int) -> st.SearchStrategy[Any] | None:
-    if field.type == FieldDescriptor.TYPE_MESSAGE:
+    if field.message_type is not None:
         return _message(field.message_type, plausible, depth + 1) if depth < DEPTH_MAX else None
     if field.type == FieldDescriptor.TYPE_STRING:
         return _TEXTS
@@ -127,7 +127,12 @@ def fuzz(serving: Serving, method: str, requests: st.SearchStrategy[bytes], *, e
         served = runner.run(_entered(world))
         try:
 
-            @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @settings(
+                max_examples=examples,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+                database=None,
+            )
             @given(requests)
             def one(raw: bytes) -> None:
                 runner.run(check(served.channel, method, [raw]))
@@ -166,6 +171,7 @@ async def check(channel: grpc.aio.Channel, method: str, requests: Sequence[bytes
 
 
 async def _healthy(channel: grpc.aio.Channel) -> None:
-    reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=""), timeout=CALL_S)
+    stub: Any = cast("Any", health_pb2_grpc).HealthStub(channel)
+    reply = await stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=CALL_S)
     if reply.status != health_pb2.HealthCheckResponse.SERVING:
         pytest.fail(f"the server says {reply.status}")

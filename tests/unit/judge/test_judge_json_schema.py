@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -93,4 +93,4 @@ SOME_SCHEMAS: list[dict[str, Any]] = [
 
 @given(JSON, st.sampled_from(SOME_SCHEMAS))
 def test_it_agrees_with_the_library(value: Any, schema: dict[str, Any]) -> None:
-    assert bool(problem(value, schema)) is not Draft202012Validator(schema).is_valid(value)
+    assert bool(problem(value, schema)) is not cast("Any", Draft202012Validator(schema)).is_valid(value)

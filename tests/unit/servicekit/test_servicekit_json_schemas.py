@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -120,4 +120,4 @@ def test_depth_is_measured_without_a_stack() -> None:
     assert depth_exceeds([[[0]]], 2)
     assert not depth_exceeds([[[0]]], 3)
     while isinstance(deep, list):  # taken apart step by step, as Python's own way would need a stack
-        (deep,) = deep
+        deep = cast("list[Any]", deep)[0]
