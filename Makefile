@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# In an environment of its own, so that a tool that reads what others depend on depends on nothing of ours.
+PIP_AUDIT := pip-audit==2.10.1
+AUDIT := $(VENV)-audit/bin/pip-audit
 EXTRAS := cli,local,postgres,recorded,dev
 SOURCES := router_service judge_service cascade_service servicekit providers clients/python training benchmarks tests protos/generate.py
 # Every line of a recipe runs in the repository, whatever directory make was called from.
@@ -14,7 +17,7 @@ GENERATE := PATH="$(BIN):$$PATH" "$(BIN)/python" protos/generate.py
 SAY := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen baseline unit models clean
+.PHONY: help setup run up down test check lint fmt types imports contracts docs-check gen baseline unit fuzz audit coverage models clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' "$(ROOT)/Makefile"
@@ -48,6 +51,21 @@ test: check models unit ## Run every check and every test
 unit: $(STAMP) ## Run the tests alone (needs `make models` once)
 	$(SAY) "tests"
 	$(IN) "$(BIN)/python" -m pytest -m "not slow"
+
+fuzz: $(STAMP) ## Send odd requests to every servicer; FUZZ_EXAMPLES=N each, 1000 by default
+	$(SAY) "fuzzing"
+	$(IN) "$(BIN)/python" -m pytest tests/fuzz -m fuzz --fuzz-examples=$(or $(FUZZ_EXAMPLES),1000) --timeout=900
+
+audit: $(STAMP) ## Look up known vulnerabilities of the pinned dependencies; without a network it says so and does nothing
+	$(SAY) "audit of constraints.txt"
+	$(IN) test -x "$(AUDIT)" || { $(PYTHON) -m venv "$(VENV)-audit" && "$(VENV)-audit/bin/python" -m pip install --quiet --disable-pip-version-check $(PIP_AUDIT); } \
+		|| echo "$(PIP_AUDIT) can't be installed here"
+	$(IN) "$(BIN)/python" .ci/audit "$(AUDIT)"
+
+coverage: $(STAMP) ## Run the tests of the three services under measurement; fails under 90 % of domain and transport
+	$(SAY) "coverage"
+	$(IN) mkdir -p .emafusion && "$(BIN)/python" -m coverage run -m pytest -q -m "not slow" tests/unit tests/property tests/transport tests/contract
+	$(IN) "$(BIN)/python" -m coverage report
 
 check: lint types imports contracts docs-check ## Run every check that needs no test
 
@@ -86,4 +104,4 @@ fmt: $(STAMP) ## Format the sources and mend what ruff can mend
 	$(IN) "$(BIN)/ruff" format $(SOURCES)
 
 clean: ## Remove the virtual environment and everything that running left behind; weights stay
-	$(IN) rm -rf .venv .emafusion .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	$(IN) rm -rf .venv .venv-audit .emafusion .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -17,6 +17,7 @@ from emafusion.router.v1 import router_service_pb2
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
 from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCascade, current_trace_id
 from cascade_service.adapters.judge_over_grpc import JudgeOverGrpc
+from cascade_service.adapters.judge_room import JudgeRoom
 from cascade_service.adapters.onnx_gain import open_gain_model
 from cascade_service.adapters.provider_model import ProviderModel
 from cascade_service.adapters.router_over_grpc import RouterOverGrpc
@@ -105,6 +106,7 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
     """The service of a configuration. Must run inside the event loop; blocks on key files and recordings."""
     settings = loaded.settings
     clock = SystemClock()
+    room = JudgeRoom(candidate_chars_max=settings.limits.candidate_chars_max, message_bytes_max=settings.server.message_bytes_max)
     channels = {name: _channel(name, loaded=loaded, telemetry=telemetry) for name in (_ROUTER, _JUDGE)}
     models = build_models(settings, secrets=loaded.secrets, tracer=telemetry.tracer, meter=telemetry.meter)
     known_models = catalogue(settings, model_availability(settings, loaded.secrets))
@@ -113,7 +115,7 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
     recorder = Recorder(store, timeout_s=store_settings.write_timeout_ms / 1e3, record_text=store_settings.record_text)
     parts = CascadeParts(
         router=RouterOverGrpc(channels[_ROUTER]),
-        judge=JudgeOverGrpc(channels[_JUDGE]),
+        judge=JudgeOverGrpc(channels[_JUDGE], room),
         models={name: ProviderModel(model) for name, model in models.items()},
         catalogue=known_models,
         clock=clock,

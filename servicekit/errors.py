@@ -38,6 +38,7 @@ __all__ = [
     "RemoteStatus",
     "ShuttingDown",
     "StatusSpec",
+    "UnknownMethod",
     "abort",
     "read_status",
 ]
@@ -70,6 +71,7 @@ class Reason(StrEnum):
     API_KEY_UNKNOWN = "API_KEY_UNKNOWN"
     API_KEY_EXPIRED = "API_KEY_EXPIRED"
     SCOPE_MISSING = "SCOPE_MISSING"
+    METHOD_UNKNOWN = "METHOD_UNKNOWN"
 
 
 class InvalidFields(Exception):
@@ -118,6 +120,13 @@ class ShuttingDown(Exception):
         super().__init__(message)
 
 
+class UnknownMethod(Exception):
+    """The server does not have the method that was called."""
+
+    def __init__(self) -> None:
+        super().__init__("the server has no such method")
+
+
 class AccessRefused(Exception):
     """The caller may not make this call. ``status`` says why, in the contract's words; no text contains a key."""
 
@@ -161,6 +170,7 @@ _DEFAULT_ROWS: Final[Mapping[type[BaseException], ErrorRow]] = {
     Overloaded: _overloaded,
     ShuttingDown: _shutting_down,
     AccessRefused: _access_refused,
+    UnknownMethod: StatusSpec(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN),
     TimeoutError: StatusSpec(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED),
     asyncio.CancelledError: StatusSpec(grpc.StatusCode.CANCELLED, Reason.CANCELLED),
 }

@@ -63,6 +63,8 @@ SERVICE_INSTANCE_ID: Final = "service.instance.id"
 # --- RPC --------------------------------------------------------------------------------------------------------------------------
 RPC_SYSTEM_NAME: Final = "rpc.system.name"
 RPC_METHOD: Final = "rpc.method"
+RPC_METHOD_OTHER: Final = "_OTHER"
+"""Value of ``RPC_METHOD`` for a method that the server does not have: a name that callers choose would make a new series each."""
 RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
 RPC_SYSTEM_GRPC: Final = "grpc"
 """Value of ``RPC_SYSTEM_NAME``."""

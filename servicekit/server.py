@@ -17,6 +17,7 @@ from servicekit.access import NO_ACCESS_RULES, AccessRules
 from servicekit.errors import ErrorTable
 from servicekit.health import Health
 from servicekit.interceptors.chain import Chain, build_chain
+from servicekit.interceptors.unknown_methods import UnknownMethods
 from servicekit.keys import KeyRing
 from servicekit.settings.secrets import SecretSource
 from servicekit.settings.serving import ServerSettings, ServerTlsSettings
@@ -31,6 +32,7 @@ _ABORT_FLUSH_S: Final = 1.0
 _CLOSE_S: Final = 0.2
 _CONNECTION_AGE_GRACE_MS: Final = 600_000
 _KEEPALIVE_TIMEOUT_MS: Final = 10_000
+_METADATA_BYTES_MAX: Final = 16 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +117,7 @@ async def start_server(
     await health.attach(server)
     if settings.reflection:
         reflection.enable_server_reflection((*services, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    server.add_generic_rpc_handlers((UnknownMethods(),))
     try:
         port = await _add_port(server, listen, settings.tls)
         await server.start()
@@ -197,6 +200,9 @@ def server_options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),
+        # Soft and hard limit alike: in between, gRPC's core refuses calls at random.
+        ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES_MAX),
         ("grpc.max_connection_age_ms", settings.connection_age_max_ms),
         ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
         ("grpc.keepalive_time_ms", settings.keepalive_time_ms),

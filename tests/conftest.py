@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--data", metavar="DIR", default=None, help=f"data directory; default: {DATA_VARIABLE}; tests that need it are skipped"
     )
+    parser.addoption("--fuzz-examples", metavar="N", type=int, default=5, help="requests that each fuzz target sends (default 5)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

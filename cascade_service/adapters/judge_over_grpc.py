@@ -9,7 +9,8 @@ import grpc
 import structlog
 from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc
 
-from cascade_service.adapters.wire import NotUnderstood, joint_request_to_wire, judge_request_to_wire, verdict_from_wire
+from cascade_service.adapters.judge_room import JudgeRoom
+from cascade_service.adapters.wire import NotUnderstood, verdict_from_wire
 from cascade_service.domain.errors import JudgeUnavailable
 from cascade_service.domain.ports import JointQuestion, JudgeQuestion
 from cascade_service.domain.verdict import Verdict
@@ -22,21 +23,22 @@ _log = structlog.get_logger(__name__)
 
 
 class JudgeOverGrpc:
-    """Asks the judge service. A cancelled caller cancels the call."""
+    """Asks the judge service, with no more than its ``room``. A cancelled caller cancels the call."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, room: JudgeRoom) -> None:
+        self._room = room
         self._stub: JudgeServiceAsyncStub = judge_service_pb2_grpc.JudgeServiceStub(channel)
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float) -> Verdict:
         """The panel's verdict on the candidate. Raises ``JudgeUnavailable``, whatever went wrong: no verdict is no verdict."""
-        (verdict,) = await self._ask(judge_request_to_wire(question), timeout_s=timeout_s)
+        (verdict,) = await self._ask(self._room.request(question), timeout_s=timeout_s)
         if isinstance(verdict, _NoVerdict):
             raise JudgeUnavailable(f"the panel has no verdict: {verdict.why}")
         return verdict
 
     async def judge_all(self, question: JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
         """The panel's verdict on each candidate, None where it has none. Raises ``JudgeUnavailable``, whatever went wrong."""
-        verdicts = await self._ask(joint_request_to_wire(question), timeout_s=timeout_s)
+        verdicts = await self._ask(self._room.joint_request(question), timeout_s=timeout_s)
         return tuple(None if isinstance(verdict, _NoVerdict) else verdict for verdict in verdicts)
 
     async def _ask(self, request: judge_service_pb2.JudgeRequest, *, timeout_s: float) -> tuple[Verdict | _NoVerdict, ...]:

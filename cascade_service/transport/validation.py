@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,16 +9,14 @@ from typing import Protocol
 from emafusion.cascade.v1 import cascade_service_pb2, event_pb2
 from emafusion.common.v1 import chat_pb2
 from emafusion.router.v1 import router_service_pb2
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from cascade_service.domain.events import PolicyKind
 from servicekit.errors import InvalidField, Reason
+from servicekit.json_schemas import check_json_schema
 from servicekit.settings.serving import LimitSettings
 from servicekit.validation import check_all, check_count, check_generation, check_known, check_messages, check_number, check_text
 
 _INT64_MAX = 2**63 - 1
-_SCHEMA_BYTES_MAX = 64 * 1024
 _PLAN_MAX = 16
 _NAMES_MAX = 256
 _CAPABILITIES_MAX = 16
@@ -183,13 +180,7 @@ def _check_output(field: str, output: chat_pb2.OutputContract) -> None:
     field = f"{field}.json_schema"
     if output.kind != chat_pb2.OutputContract.KIND_JSON:
         raise InvalidField(field, "set", "empty, or `kind` is KIND_JSON")
-    size = len(output.json_schema.encode())
-    if size > _SCHEMA_BYTES_MAX:
-        raise InvalidField(field, f"{size:,} bytes long", f"up to {_SCHEMA_BYTES_MAX:,} bytes")
-    try:
-        Draft202012Validator.check_schema(json.loads(output.json_schema))
-    except (ValueError, SchemaError, RecursionError) as error:
-        raise InvalidField(field, "no JSON Schema", "a JSON Schema (draft 2020-12)") from error
+    check_json_schema(field, output.json_schema)
 
 
 def _check_enum(field: str, number: int, wire: _WireEnum) -> None:

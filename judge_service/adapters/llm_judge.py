@@ -87,7 +87,7 @@ class LlmJudge:
         """Asks the model. Raises ``JudgeFailed`` when the call fails or the reply can't be read."""
         if self._stays_silent(case):
             return Opinion(score=None, explanation="the answer was written by the judge's own model")
-        turns = self._turns(case, rubric.fresh_nonce(self._draw_nonce, _fenced_texts(case)))
+        turns = self._turns(case, rubric.fresh_nonce(self._draw_nonce, [text for _, text in rubric.sections(case)]))
         reply = await self._ask(turns)
         usage = _usage(reply.finished.usage)
         cost = reply.finished.cost_nano_usd
@@ -146,10 +146,6 @@ class LlmJudge:
         except ProviderError as error:
             raise JudgeFailed(f"model `{self.model}` could not be asked: {error.kind}") from error
         raise JudgeFailed(f"model `{self.model}` stopped without finishing its reply")
-
-
-def _fenced_texts(case: Case) -> tuple[str, ...]:
-    return (case.candidate.text, *(turn.content for turn in case.conversation))
 
 
 def _alternatives(first: TokenLogprob | None) -> tuple[tuple[str, float], ...]:

@@ -32,6 +32,9 @@ SHORT_CHARS_MAX: Final = 200
 JSON_CHARS_MAX: Final = 1_000_000
 """Longer text is not parsed."""
 
+PYTHON_CHARS_MAX: Final = 40_000
+"""Longer source is not parsed: Python's parser takes time that grows faster than the source, and lets nothing else run meanwhile."""
+
 _CAN_NOT = (
     r"can(?:'|’)?t|cannot|can not|could not|couldn(?:'|’)t|won(?:'|’)t|will not|(?:am |is |'m |’m )?(?:unable|not able)|"
     r"must decline|have to decline"
@@ -171,6 +174,8 @@ def _json_problem(text: str, schema: str, schemas: SchemaValidator) -> str:
 
 
 def _python_problem(source: str) -> str:
+    if len(source) > PYTHON_CHARS_MAX:
+        return f"the answer is longer than the {PYTHON_CHARS_MAX:,} characters of Python that are checked"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from judge_service.domain.marked_answer import marked_answer, normal_form
+from judge_service.domain.plain_text import visible_text
 
 Form = Literal["number", "percent", "choice", "yes_no", "literal", "quoted", "exact", "text", "prose", "nothing"]
 
@@ -23,6 +24,9 @@ TEXT_CHARS_MAX: Final = 8_000
 
 SHORT_WORDS_MAX: Final = 12
 """Longer text is prose and compared by its words."""
+
+_MENTIONING_WORDS_MAX = 100
+"""A text with more different words mentions an answer rather than gives it."""
 
 _SAID_MAX = 20
 _CLOSING_CHARS = 200
@@ -34,7 +38,7 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_IS = re.compile(r"(?:answer|(?:correct|right|best|closest) (?:option|choice|match))(?:\s+(?:is|would be)\b)\s*:?\s*", re.IGNORECASE)
-_OPTION = re.compile(r"^\s*\(?([A-J])[).:]\s", re.MULTILINE)
+_OPTION = re.compile(r"^[^\S\n]{0,40}\(?([A-J])[).:]\s", re.MULTILINE)
 _LETTER = re.compile(r"\(([A-J])\)|\b(?:option|choice|answer)\s+([A-J])\b")
 _CHOICE = re.compile(r"^\W*\(?([A-Ja-j])\)(?:\W|$)|^\W*(?:option |choice )?([A-J])(?:[.:,)]|\W*$)")
 _YES_NO = re.compile(r"^\W*(yes|no|true|false)\b", re.IGNORECASE)
@@ -73,7 +77,7 @@ def final_answer(text: str, question: str = "") -> FinalAnswer:
     unit, or else exactly as it stands. Otherwise what follows "the answer is" or the whole text is read in a more forgiving way:
     of several numbers, the last that the question does not mention counts, and what remains is prose.
     """
-    text = text[-TEXT_CHARS_MAX:].strip()
+    text = visible_text(text)[-TEXT_CHARS_MAX:].strip()
     if not text:
         return FinalAnswer("nothing", "")
     marked = marked_answer(text)
@@ -230,13 +234,13 @@ def _words(text: str) -> list[str]:
 
 
 def _overlap(one: FinalAnswer, other: FinalAnswer) -> float:
-    """Share of common words (Jaccard), or 1 when the short answer stands whole inside the longer."""
+    """Share of common words (Jaccard), or 1 when the short answer stands whole inside the longer, unless that lists everything."""
     first, second = _word_set(one), _word_set(other)
     if not first or not second:
         return 0.0
     common = len(first & second)
     shorter = min(len(first), len(second))
-    if one.form != other.form and common == shorter:
+    if one.form != other.form and common == shorter and max(len(first), len(second)) <= _MENTIONING_WORDS_MAX:
         return 1.0
     return math.fsum([common]) / len(first | second)
 

@@ -1,8 +1,9 @@
 """What a language model is asked when it judges, and how its reply is read.
 
 The judge is told to obey only lines that start with a random code (the nonce) in brackets. The nonce occurs in nothing that users and
-candidates wrote, so that a candidate can neither end its section nor speak to the judge from outside it. Replies are read strictly:
-what is not exactly the expected form is an error, never a guess.
+candidates wrote, so that a candidate can neither end its section nor speak to the judge from outside it. What no reader sees of a
+candidate is left out, and marks of chat templates are broken, so that no server takes them for the beginning of another turn. Replies are
+read strictly: what is not exactly the expected form is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, cast
 
 from judge_service.domain.candidates import Case, Speaker, Turn
 from judge_service.domain.errors import UnreadableReply
+from judge_service.domain.plain_text import visible_text, without_template_marks
 
 CRITERIA: Final = (
     "correctness",
@@ -67,16 +69,21 @@ def rubric_turns(case: Case, nonce: str) -> tuple[Turn, ...]:
 
 def _turns(case: Case, nonce: str, request: str) -> tuple[Turn, ...]:
     """The material in sections. Each begins with a line that starts with the nonce in brackets and ends where the next one begins."""
-    sections = [*_conversation(case), ("Proposed answer:", case.candidate.text)]
-    material = "".join(f"[{nonce}] {title}\n{text}\n" for title, text in sections)
+    material = "".join(f"[{nonce}] {title}\n{text}\n" for title, text in sections(case))
     return Turn(Speaker.SYSTEM, _GUARD), Turn(Speaker.USER, f"{material}[{nonce}] {request}")
 
 
-def _conversation(case: Case) -> list[tuple[str, str]]:
-    """A lone question stands as such, which small models read better; longer conversations turn by turn."""
+def sections(case: Case) -> list[tuple[str, str]]:
+    """Title and text of each section, as the prompt has them.
+
+    A lone question stands as such, which small models read better; longer conversations turn by turn.
+    """
     if len(case.conversation) == 1:
-        return [("Question:", case.conversation[0].content)]
-    return [(f"Turn of the {turn.speaker.value}:", turn.content) for turn in case.conversation]
+        material = [("Question:", case.conversation[0].content)]
+    else:
+        material = [(f"Turn of the {turn.speaker.value}:", turn.content) for turn in case.conversation]
+    material.append(("Proposed answer:", visible_text(case.candidate.text)))
+    return [(title, without_template_marks(text)) for title, text in material]
 
 
 def read_rubric(reply: str) -> dict[str, float]:

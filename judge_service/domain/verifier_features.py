@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from judge_service.domain.final_answer import FinalAnswer, final_answer
+from judge_service.domain.plain_text import visible_text
 from judge_service.domain.verifier_arithmetic import recompute
 from judge_service.domain.verifier_choice import CHOICE_FEATURES, NUMBER_FEATURES, choice_fit, final_number
 from judge_service.domain.verifier_options import OptionSheet, numbers_in, read_options
@@ -192,7 +193,7 @@ def read_question(question: str) -> QuestionSheet:
 
 def read_answer(answer: str, question: QuestionSheet) -> AnswerSheet:
     """Reads ``answer`` to ``question``."""
-    text = shorten(answer, ANSWER_CHARS_MAX)
+    text = shorten(visible_text(answer), ANSWER_CHARS_MAX)
     final = final_answer(text, question.text)
     choice = _chosen(final, question.options)
     words = words_of(text)

@@ -5,16 +5,14 @@ Answers to be judged may hold anything, control characters included: what a mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from emafusion.common.v1 import chat_pb2, usage_pb2
 from emafusion.judge.v1 import judge_service_pb2
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from servicekit.errors import InvalidField, Reason
+from servicekit.json_schemas import check_json_schema
 from servicekit.settings.serving import LimitSettings
 from servicekit.validation import check_all, check_count, check_known, check_messages, check_number, check_text
 
@@ -22,7 +20,6 @@ ID_CHARS_MAX = 64
 MODEL_CHARS_MAX = 128
 PEERS_MAX = 16
 JUDGES_MAX = 32
-SCHEMA_BYTES_MAX = 64 * 1024
 LOGPROB_MIN = -1e9
 """Below any log-probability that a provider reports for a token that was written."""
 INT64_MAX = 2**63 - 1
@@ -138,12 +135,7 @@ def _check_output(field: str, output: chat_pb2.OutputContract) -> None:
     place = f"{field}.json_schema"
     if output.kind != chat_pb2.OutputContract.KIND_JSON:
         raise InvalidField(place, "set", "empty unless `kind` is KIND_JSON")
-    if (size := len(output.json_schema.encode())) > SCHEMA_BYTES_MAX:
-        raise InvalidField(place, f"{size:,} bytes long", f"up to {SCHEMA_BYTES_MAX:,} bytes")
-    try:
-        Draft202012Validator.check_schema(json.loads(output.json_schema))
-    except (ValueError, SchemaError, RecursionError) as error:
-        raise InvalidField(place, "not a JSON Schema", "a JSON Schema of draft 2020-12") from error
+    check_json_schema(place, output.json_schema)
 
 
 def _check_enum(field: str, value: int, known: Collection[int]) -> None:

@@ -55,8 +55,9 @@ class LlmClassifier:
         return {axis: self._opinion(axis, label) for axis, label in named.items()}
 
     async def _ask(self, text: str) -> str:
+        nonce = next(nonce for nonce in iter(self._new_nonce, None) if nonce not in text)
         request = ChatRequest(
-            messages=classification_messages(text, self._labels, nonce=self._new_nonce()),
+            messages=classification_messages(text, self._labels, nonce=nonce),
             max_output_tokens=MAX_OUTPUT_TOKENS,
             timeout_s=self._timeout_s,
         )
@@ -90,6 +91,6 @@ def parse_reply(reply: str, labels: Mapping[Axis, Sequence[str]]) -> dict[Axis, 
         return {}
     try:
         named = json.loads(objects[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {axis: named[axis.value] for axis, known in labels.items() if named.get(axis.value) in known}

@@ -14,6 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from servicekit import semconv
 from servicekit.calls import CURRENT_CALL, CallState
+from servicekit.errors import Reason
 from servicekit.interceptors.base import IncomingCall, NamedInterceptor
 
 SERVER_FAULTS: Final = frozenset(
@@ -64,9 +65,14 @@ class TraceInterceptor(NamedInterceptor):
             self._finish(span, state)
 
     def _finish(self, span: Span, state: CallState) -> None:
+        method = state.method
+        if state.reason == Reason.METHOD_UNKNOWN:
+            method = semconv.RPC_METHOD_OTHER
+            span.update_name(method)
+            span.set_attribute(semconv.RPC_METHOD, method)
         labels = {
             semconv.RPC_SYSTEM_NAME: semconv.RPC_SYSTEM_GRPC,
-            semconv.RPC_METHOD: state.method,
+            semconv.RPC_METHOD: method,
             semconv.RPC_RESPONSE_STATUS_CODE: state.code.name,
         }
         span.set_attribute(semconv.RPC_RESPONSE_STATUS_CODE, state.code.name)

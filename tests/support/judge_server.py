@@ -21,7 +21,7 @@ from servicekit.settings.root import Settings
 from servicekit.settings.secrets import SecretSource
 from servicekit.telemetry import Telemetry
 from tests.support.judges import calibration
-from tests.support.servers import serve
+from tests.support.servers import Served, serve
 
 if TYPE_CHECKING:
     from emafusion.judge.v1.judge_service_pb2_grpc import JudgeServiceAsyncStub
@@ -52,8 +52,8 @@ def judge_settings(folder: Path, judges: tuple[Mapping[str, Any], ...] = LOCAL, 
 
 
 @asynccontextmanager
-async def judging(loaded: LoadedSettings, *models: ChatModel, telemetry: Telemetry | None = None) -> AsyncGenerator[JudgeServiceAsyncStub]:
-    """A stub of the served judge service; ``models`` stand in for the configured ones."""
+async def serving(loaded: LoadedSettings, *models: ChatModel, telemetry: Telemetry | None = None) -> AsyncGenerator[Served]:
+    """The judge service on a free port; ``models`` stand in for the configured ones."""
     telemetry = telemetry or Telemetry.off()
 
     def build() -> JudgeService:
@@ -62,6 +62,13 @@ async def judging(loaded: LoadedSettings, *models: ChatModel, telemetry: Telemet
 
     service = await asyncio.to_thread(build)
     async with serve(service.add_to, errors=service.errors, telemetry=telemetry) as served:
+        yield served
+
+
+@asynccontextmanager
+async def judging(loaded: LoadedSettings, *models: ChatModel, telemetry: Telemetry | None = None) -> AsyncGenerator[JudgeServiceAsyncStub]:
+    """A stub of the judge service, served as above."""
+    async with serving(loaded, *models, telemetry=telemetry) as served:
         yield judge_service_pb2_grpc.JudgeServiceStub(served.channel)
 
 

@@ -11,28 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-import yaml
 from blockbuster import BlockBuster
 from emafusion.common.v1 import chat_pb2, error_reason_pb2
 from emafusion.router.v1 import plan_pb2, router_service_pb2, router_service_pb2_grpc
 
 from router_service import bootstrap
 from router_service.adapters.onnx_encoder import open_encoder
-from router_service.bootstrap import RouterService, build_service
 from servicekit import semconv
 from servicekit.errors import read_status
-from servicekit.settings.load import load_settings
 from servicekit.telemetry import Telemetry
+from tests.support.router_server import LOCAL, build, configuration, serving
 from tests.support.servers import serve
 from tests.support.spans import record_telemetry
-from tests.support.suite import blocking_allowed
 
 if TYPE_CHECKING:
     from emafusion.router.v1.router_service_pb2_grpc import RouterServiceAsyncStub
-
-ARTIFACTS = Path(__file__).parents[3] / "artifacts"
-LOCAL = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
-
 
 ENCODER = cache(open_encoder)
 """The real encoder, loaded once for all tests of this file."""
@@ -43,48 +36,12 @@ def encoder_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "open_encoder", ENCODER)
 
 
-def configuration(**sections: Any) -> dict[str, Any]:
-    models = [
-        {
-            "name": name,
-            "provider": "openai_compatible",
-            "endpoint": "http://127.0.0.1:9/v1",
-            "price": {"input_usd_per_mtok": 0.1 * 4**tier, "output_usd_per_mtok": 0.2 * 4**tier},
-            "context_tokens": 4096,
-            "max_output_tokens": 512,
-            "capabilities": ["logprobs"] if tier else [],
-        }
-        for tier, name in enumerate(LOCAL)
-    ]
-    hosted = {
-        "name": "hosted",
-        "provider": "anthropic",
-        "api_key": {"env": "A_KEY_THAT_IS_NOT_SET"},
-        "when_key_missing": "disable",
-        "context_tokens": 200_000,
-    }
-    return {"models": [*models, hosted], "artifacts": {"directory": str(ARTIFACTS)}, **sections}
-
-
-def build(folder: Path, buster: BlockBuster, content: dict[str, Any], telemetry: Telemetry) -> RouterService:
-    path = folder / "emafusion.yaml"
-    with blocking_allowed(buster):
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return build_service(load_settings(path, {}), telemetry=telemetry)
-
-
 @asynccontextmanager
 async def served(
     folder: Path, buster: BlockBuster, *, telemetry: Telemetry | None = None, **sections: Any
 ) -> AsyncGenerator[RouterServiceAsyncStub]:
-    telemetry = telemetry or Telemetry.off()
-    service = build(folder, buster, configuration(**sections), telemetry)
-    try:
-        await service.warm_up()
-        async with serve(service.add_to, errors=service.errors, telemetry=telemetry) as running:
-            yield router_service_pb2_grpc.RouterServiceStub(running.channel)
-    finally:
-        await service.aclose()
+    async with serving(folder, buster, telemetry=telemetry, **sections) as running:
+        yield router_service_pb2_grpc.RouterServiceStub(running.channel)
 
 
 @pytest.fixture

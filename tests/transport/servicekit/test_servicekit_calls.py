@@ -309,4 +309,17 @@ async def test_a_wait_that_takes_too_long_is_refused() -> None:
 async def test_a_method_that_the_server_lacks_is_unimplemented() -> None:
     async with serve_route(raising(Outage())) as served:
         call = served.channel.unary_unary(f"/{ROUTER}/Nonsense", request_serializer=bytes, response_deserializer=bytes)
-        assert (await failure(call(b""))).code is grpc.StatusCode.UNIMPLEMENTED
+        status = await failure(call(b"\xff anything"))
+    assert (status.code, status.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+
+
+async def test_too_much_metadata_is_refused_and_the_server_lives_on() -> None:
+    async def nothing(context: Any) -> None:
+        return
+
+    async with serve_route(nothing) as served:
+        stub = rpc.RouterServiceStub(served.channel)
+        for size in (17_000, 1_000_000):
+            status = await failure(stub.Route(pb.RouteRequest(), metadata=(("x-padding", "a" * size),)))
+            assert status.code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
+        await stub.Route(pb.RouteRequest(), metadata=(("x-padding", "a" * 12_000),))

@@ -180,6 +180,20 @@ async def test_durations_are_measured_with_few_labels_and_an_exemplar() -> None:
         assert exemplar.span_id == context.span_id
 
 
+async def test_methods_that_the_server_lacks_share_one_series() -> None:
+    recorder = record_telemetry()
+    async with (
+        serve(Both(nothing).add, telemetry=recorder.telemetry) as served,
+        grpc.aio.insecure_channel(served.target) as channel,
+    ):
+        for name in ("/made.up.Service/One", "/made.up.Service/Two"):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await channel.unary_unary(name, request_serializer=bytes, response_deserializer=bytes)(b"")
+    (point,) = recorder.metrics()[semconv.METRIC_RPC_SERVER_CALL_DURATION].data.data_points
+    assert (point.attributes or {})[semconv.RPC_METHOD] == "_OTHER"
+    assert recorder.tree().splitlines() == ["SERVER _OTHER", "SERVER _OTHER"]
+
+
 async def test_a_collector_receives_spans_and_metrics() -> None:
     async with receive_otlp() as receiver:
         telemetry = start_telemetry("router_service", TelemetrySettings(otlp_endpoint=receiver.endpoint))
