@@ -57,13 +57,18 @@ class Fitted:
 
 def fit(vectors: Floats, right: Floats, tokens: Floats) -> Fitted:
     """Fits on embeddings ``(n, dimensions)`` and answers ``(n, models)``, NaN where a model did not answer. Deterministic."""
-    clusters = MiniBatchKMeans(min(CLUSTERS, len(vectors)), random_state=SEED, n_init=3, batch_size=1024).fit(vectors)
-    centres = np.asarray(clusters.cluster_centers_, dtype=np.float64)
-    centroids = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    centroids = centroids_of(vectors)
     inputs = features(vectors, centroids)
     lengths = _additive(inputs, np.log1p(tokens))
     ratio = np.nanmean(tokens, axis=0) / np.nanmean(np.where(np.isnan(tokens), np.nan, np.exp(lengths(inputs))), axis=0)
     return Fitted(centroids, _additive(inputs, right), Regression(lengths.weights, lengths.bias + np.log(ratio)))
+
+
+def centroids_of(vectors: Floats) -> Floats:
+    """Centres of clusters ``(clusters, dimensions)``, of length 1."""
+    clusters = MiniBatchKMeans(min(CLUSTERS, len(vectors)), random_state=SEED, n_init=3, batch_size=1024).fit(vectors)
+    centres = np.asarray(clusters.cluster_centers_, dtype=np.float64)
+    return centres / np.linalg.norm(centres, axis=1, keepdims=True)
 
 
 def features(vectors: Floats, centroids: Floats) -> Floats:

@@ -66,20 +66,25 @@ def main() -> None:
     counts = count_recorded(outcomes, train)
     local = read_local_answers(arguments.local_answers)
     effects = complexity_effects(list(counts.values()))
+    for folder in arguments.more:
+        count_more(folder, heads, counts)
     local_counts = count_local(local, heads)
     fits = fit_all(counts, local_counts, effects)
     metrics = evaluate(outcomes, dev.index, cells_of=heads.cells([dev.text[key] for key in dev.index]), fits=fits)
     print(json.dumps(metrics, indent=1), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    table = as_table(fits, {**counts, **local_counts}, mix=reference_mix(train))
+    mix = reference_mix(train)
+    table = as_table(fits, {**counts, **local_counts}, mix=mix)
     (arguments.out / "suitability.json").write_text(table, encoding="utf-8")
-    _publish(arguments.out, metrics, local, taxonomy=load_manifest(arguments.taxonomy).fingerprint, seconds=time.monotonic() - started)
+    taxonomy = load_manifest(arguments.taxonomy).fingerprint
+    _publish(arguments.out, metrics, local, mix=mix, taxonomy=taxonomy, seconds=time.monotonic() - started)
     print(f"published {arguments.out}: {len(fits) - 1} models, {len(local)} local answers, in {time.monotonic() - started:.0f} s")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.suitability", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory")
+    parser.add_argument("--more", type=Path, action="append", default=[], help="further directory whose answers count, may be repeated")
     parser.add_argument("--local-answers", type=Path, default=Path("training/local_answers.jsonl"), help="labelled answers of local models")
     parser.add_argument("--encoder", type=Path, default=Path("artifacts/encoder"), help="folder of the encoder")
     parser.add_argument("--taxonomy", type=Path, default=Path("artifacts/taxonomy"), help="folder of the taxonomy heads")
@@ -107,6 +112,25 @@ def count_recorded(outcomes: dict[str, list[Any]], train: Cells) -> dict[str, Co
             counts[model].right[cell] += float(bool(correct))
             counts[model].tokens[cell] += (completion or 0) + (reasoning or 0)
     return dict(counts)
+
+
+def count_more(folder: Path, heads: TaxonomyHeads, counts: dict[str, Counts]) -> None:
+    """Adds the labelled answers of a further directory: of its training questions, or of all when it has none.
+
+    Its models may be new and few, so how hard a question is can't be read off them: answers are spread over the cells as the classifier
+    sees their questions. Metrics leave these answers out.
+    """
+    questions, outcomes = read_questions(folder), read_outcomes(folder)
+    chosen = [row for row in questions if row["split"] == "train"] or questions
+    cells = dict(zip([row["question_id"] for row in chosen], heads.cells([row["question"] for row in chosen]), strict=True))
+    columns = (outcomes[name] for name in ("question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"))
+    added = 0
+    for question, model, correct, completion, reasoning in zip(*columns, strict=True):
+        if question in cells:
+            found = counts.setdefault(model, _no_counts())
+            found.add(cells[question], right=bool(correct), tokens=float((completion or 0) + (reasoning or 0)))
+            added += 1
+    print(f"{folder}: {added} labelled answers to {len(chosen)} questions", flush=True)
 
 
 def _no_counts() -> Counts:
@@ -175,7 +199,7 @@ def _figures(alpha: float, beta: float, answers: float, tokens: float) -> list[f
     return [round(alpha, 4), round(beta, 4), round(answers), round(tokens, 1)]
 
 
-def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, taxonomy: str, seconds: float) -> None:
+def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, mix: Floats, taxonomy: str, seconds: float) -> None:
     write_manifest(
         folder,
         name="suitability",
@@ -197,6 +221,7 @@ def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]],
             "unmeasured_strength": UNMEASURED_STRENGTH,
             "local_prior_low_complexity": dict(LOCAL_PRIOR_LOW),
             "everyday_share_of_reference_mix": EVERYDAY_SHARE,
+            "reference_mix": [[round(float(share), 6) for share in row] for row in mix],
             "taxonomy_fingerprint": taxonomy,
         },
     )
