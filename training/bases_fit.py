@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router_service.domain.newcomers import DescriptorRegression, NewcomerPrior, with_constant
-from training.learned_router_fit import OWN_RIDGE, ROUNDS, SHARED_RIDGE, Floats
+from training.ridge import OWN_RIDGE, ROUNDS, SHARED_RIDGE, Floats, Ridge
 
 SKILLS = 8
 """Directions beside the difficulty itself, which is the first skill: some models gain more than others where questions are easy."""
@@ -27,31 +27,8 @@ COEFFICIENT_RIDGE = 5.0
 DESCRIPTOR_RIDGE = 0.3
 """Pseudo-models behind "this descriptor does not matter"."""
 DEGREES_MIN = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ridge:
-    """Ridge regression with a free intercept on the ``rows`` (True or False) of ``inputs``; factored once for many targets."""
-
-    inputs: Floats
-    rows: np.ndarray
-    centre: Floats
-    inverse: Floats
-
-    @staticmethod
-    def on(inputs: Floats, rows: np.ndarray, strength: float) -> Ridge:
-        """The regression with that much shrinkage."""
-        chosen = inputs[rows]
-        centre = chosen.mean(axis=0)
-        moved = chosen - centre
-        return Ridge(inputs, rows, centre, np.linalg.inv(moved.T @ moved + strength * np.eye(inputs.shape[1])))
-
-    def fit(self, values: Floats) -> tuple[Floats, float]:
-        """Weights and intercept for ``values``, one per row of all ``inputs``; those outside ``rows`` don't count."""
-        mean = float(values[self.rows].mean())
-        moved = np.where(self.rows, values - mean, 0.0)
-        weights = self.inverse @ (self.inputs.T @ moved - self.centre * moved.sum())
-        return weights, mean - float(self.centre @ weights)
+SPREAD_MIN = 1e-9
+"""What varies less does not vary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +74,7 @@ class BasesFitter:
         values = self.values[:, models]
         weights, level = self._difficulty(values, self.cards[list(models)])
         difficulty = self.inputs @ weights + level
-        spread = float(difficulty.std())
+        spread = max(float(difficulty.std()), SPREAD_MIN)
         columns, offsets = [weights, weights / spread], [level, (level - float(difficulty.mean())) / spread]
         for direction in self._directions(values - difficulty[:, np.newaxis], models, skills).T:
             found, offset = self.light.fit(direction)
@@ -134,7 +111,7 @@ class BasesFitter:
             leading = _leading(filled, skills)
             filled = np.where(answered, centred, filled @ leading @ leading.T)
         directions = filled @ _leading(filled, skills)
-        return directions / directions.std(axis=0)
+        return directions / np.maximum(directions.std(axis=0), SPREAD_MIN)
 
 
 def _leading(table: Floats, count: int) -> Floats:
@@ -146,7 +123,7 @@ def _leading(table: Floats, count: int) -> Floats:
 def arena_steps(answered: np.ndarray, ability: Floats, cards: Floats) -> Floats:
     """By model: how far the abilities of its arena stand above those of the first one, once descriptors are accounted for."""
     groups = _groups(answered)
-    steps = np.stack([(groups == group).astype(np.float64) for group in range(1, int(groups.max()) + 1)], axis=1)
+    steps = np.stack([np.zeros(len(groups)), *((groups == group).astype(np.float64) for group in range(1, int(groups.max()) + 1))], axis=1)
     table = np.concatenate([cards, steps], axis=1)
     shrinkage = np.full(table.shape[1], DESCRIPTOR_RIDGE)
     shrinkage[0], shrinkage[cards.shape[1] :] = 1e-6, 1e-6

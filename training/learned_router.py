@@ -23,15 +23,13 @@ from training.bases_fit import DESCRIPTOR_RIDGE, LENGTH_SKILLS, SKILLS, BasesFit
 from training.embeddings import EmbeddingCache
 from training.learned_router_fit import (
     CLUSTERS,
-    OWN_RIDGE,
     QUALITY_MIN,
-    SHARED_RIDGE,
     TEMPERATURE,
     Fitted,
-    Floats,
     calibration_rmse,
     fit,
 )
+from training.ridge import OWN_RIDGE, SHARED_RIDGE, Floats
 from training.tables import read_cards, read_outcomes, read_questions
 
 TOKENS_MAX = 256

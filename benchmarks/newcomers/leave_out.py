@@ -13,7 +13,8 @@ from benchmarks.decision_quality.choices import NEIGHBOURS, PRIOR_NEIGHBOURS, SH
 from benchmarks.newcomers.material import Material, Rows
 from router_service.domain.newcomers import LabelledAnswers, newcomer
 from training.bases_fit import Common
-from training.learned_router_fit import QUALITY_MIN, Floats
+from training.learned_router_fit import QUALITY_MIN
+from training.ridge import Floats
 from training.suitability_fit import Counts, fit_model
 
 LABELS = (0, 10, 30, 100, 300)

@@ -15,7 +15,8 @@ from training.bases_fit import BasesFitter, Common, fit_common
 from training.embeddings import EmbeddingCache
 from training.heads import TaxonomyHeads
 from training.learned_router import TOKENS_MAX, answer_tables
-from training.learned_router_fit import Fitted, Floats, fit
+from training.learned_router_fit import Fitted, fit
+from training.ridge import Floats
 from training.suitability_fit import effects_of
 from training.tables import read_cards, read_outcomes, read_questions
 

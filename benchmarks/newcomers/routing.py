@@ -13,7 +13,7 @@ from benchmarks.decision_quality.pools import Pool, build_pool, pool_named
 from benchmarks.decision_quality.recordings import read_recordings
 from benchmarks.newcomers.leave_out import Guess
 from benchmarks.newcomers.material import Material
-from training.learned_router_fit import Floats
+from training.ridge import Floats
 
 SPLIT = "dev"
 TRADE_OFF = 0.07
