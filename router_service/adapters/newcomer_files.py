@@ -78,8 +78,7 @@ def read_prior(folder: Path, manifest: Manifest) -> NewcomerPrior:
         found = _Prior.model_validate_json(path.read_bytes())
         return NewcomerPrior(quality=_regression(found.quality), log_tokens=_regression(found.log_tokens), tokens_noise=found.tokens_noise)
     except (ValidationError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactMismatch(f"{path} can't be read ({reason}); make it again with `{manifest.command}`") from error
+        raise ArtifactMismatch(f"{path} can't be read ({_reason(error)}); make it again with `{manifest.command}`") from error
 
 
 def write_prior(path: Path, prior: NewcomerPrior) -> None:
@@ -100,7 +99,7 @@ def read_adapted(path: Path, *, encoder: Manifest, learned: Manifest) -> tuple[N
         found = _AdaptedFile.model_validate_json(path.read_bytes())
         models = tuple(Newcomer(entry.name, _belief(entry.quality), _belief(entry.log_tokens), entry.answers) for entry in found.models)
     except (ValidationError, ValueError, OSError) as error:
-        raise ArtifactMismatch(f"{path} can't be read ({str(error).splitlines()[0]}); {remake}") from error
+        raise ArtifactMismatch(f"{path} can't be read ({_reason(error)}); {remake}") from error
     for name, made_for, here in (
         (encoder.name, found.encoder_fingerprint, encoder.fingerprint),
         (learned.name, found.learned_fingerprint, learned.fingerprint),
@@ -119,6 +118,14 @@ def write_adapted(path: Path, models: Sequence[Newcomer], *, encoder: str, learn
     found = _AdaptedFile(encoder_fingerprint=encoder, learned_fingerprint=learned, models=entries)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(found.model_dump_json() + "\n", encoding="utf-8")
+
+
+def _reason(error: Exception) -> str:
+    """The first thing that is wrong, and where."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc']) or 'content'}: {first['msg']}"
+    return str(error).splitlines()[0]
 
 
 def _regression(found: _Regression) -> DescriptorRegression:

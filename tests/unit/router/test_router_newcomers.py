@@ -118,7 +118,7 @@ async def test_a_model_that_was_trained_on_is_corrected_and_the_others_stay(
     assert after[other] == before[other]
 
 
-async def test_an_adapted_file_comes_back_as_it_was_written(prior: NewcomerPrior, manifest: Manifest, tmp_path: Path) -> None:
+def test_an_adapted_file_comes_back_as_it_was_written(prior: NewcomerPrior, manifest: Manifest, tmp_path: Path) -> None:
     path, encoder = tmp_path / "deep" / "adapted.json", load_manifest(ENCODER)
     written = newcomer(prior, CARD, answers(30, right=1.0))
     write_adapted(path, [written], encoder=encoder.fingerprint, learned=manifest.fingerprint)
