@@ -31,6 +31,7 @@ from training.suitability_fit import (
     complexity_effects,
     fit_model,
 )
+from training.suitability_more import count_more
 from training.tables import read_outcomes, read_questions
 from training.taxonomy import EVERYDAY_SHARE, TOKENS_MAX, shares_right
 from training.taxonomy_labels import LABELS
@@ -112,25 +113,6 @@ def count_recorded(outcomes: dict[str, list[Any]], train: Cells) -> dict[str, Co
             counts[model].right[cell] += float(bool(correct))
             counts[model].tokens[cell] += (completion or 0) + (reasoning or 0)
     return dict(counts)
-
-
-def count_more(folder: Path, heads: TaxonomyHeads, counts: dict[str, Counts]) -> None:
-    """Adds the labelled answers of a further directory: of its training questions, or of all when it has none.
-
-    Its models may be new and few, so how hard a question is can't be read off them: answers are spread over the cells as the classifier
-    sees their questions. Metrics leave these answers out.
-    """
-    questions, outcomes = read_questions(folder), read_outcomes(folder)
-    chosen = [row for row in questions if row["split"] == "train"] or questions
-    cells = dict(zip([row["question_id"] for row in chosen], heads.cells([row["question"] for row in chosen]), strict=True))
-    columns = (outcomes[name] for name in ("question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"))
-    added = 0
-    for question, model, correct, completion, reasoning in zip(*columns, strict=True):
-        if question in cells:
-            found = counts.setdefault(model, _no_counts())
-            found.add(cells[question], right=bool(correct), tokens=float((completion or 0) + (reasoning or 0)))
-            added += 1
-    print(f"{folder}: {added} labelled answers to {len(chosen)} questions", flush=True)
 
 
 def _no_counts() -> Counts:

@@ -73,7 +73,7 @@ def write_beliefs(path: Path, *, right: bool, learned: str | None = None) -> Non
 async def plan_of(service: RouterService, only: str) -> plan_pb2.Plan:
     request = router_service_pb2.RouteRequest(
         messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content="What is 17 * 23?")],
-        constraints=plan_pb2.PlanConstraints(allow_models=[only]),
+        constraints=router_service_pb2.Constraints(allow_models=[only]),
     )
     try:
         await service.warm_up()
