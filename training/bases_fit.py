@@ -163,7 +163,7 @@ def regress(cards: Floats, found: Floats) -> DescriptorRegression:
     """Coefficients from descriptors: ridge regression, with the covariance of what it leaves."""
     shrinkage = np.full(cards.shape[1], DESCRIPTOR_RIDGE)
     shrinkage[0] = 1e-3
-    spread = np.linalg.inv(cards.T @ cards + np.diag(shrinkage))
+    spread = np.asarray(np.linalg.inv(cards.T @ cards + np.diag(shrinkage)), dtype=np.float64)
     weights = spread @ cards.T @ found
     errors = found - cards @ weights
     degrees = max(len(cards) - float(np.trace(cards @ spread @ cards.T)), DEGREES_MIN)

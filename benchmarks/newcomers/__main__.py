@@ -36,10 +36,11 @@ def main() -> None:
                 if (points := stage.regret(guess, material)) is not None:
                     lost[stage.pool.name, guess.method, guess.labels].append(points)
         print(f"left out {index} of {len(groups)} in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    report = {"left_out": "family" if arguments.families else "model", "known": _known(scores), "lost_points": _lost(lost)}
+    left_out, known, points_lost = "family" if arguments.families else "model", _known(scores), _lost(lost)
+    report = {"left_out": left_out, "known": known, "lost_points": points_lost}
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / f"newcomers-{report['left_out']}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(_markdown(report["known"]) + "\n" + _markdown(report["lost_points"]))
+    (arguments.output / f"newcomers-{left_out}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(_markdown(known) + "\n" + _markdown(points_lost))
 
 
 def _arguments() -> argparse.Namespace:

@@ -130,8 +130,8 @@ def correction(prior: NewcomerPrior, name: str, answers: LabelledAnswers) -> New
 
     Column 0 of ``answers`` holds those predictions: of quality, and of the logarithm of output tokens.
     """
-    beliefs = (CoefficientBelief(np.zeros(len(left)), left) for left in (prior.quality.left, prior.log_tokens.left))
-    return _learned(Newcomer(name, *beliefs, 0), answers, tokens_noise=prior.tokens_noise)
+    quality, log_tokens = (CoefficientBelief(np.zeros(len(left)), left) for left in (prior.quality.left, prior.log_tokens.left))
+    return _learned(Newcomer(name, quality, log_tokens, 0), answers, tokens_noise=prior.tokens_noise)
 
 
 def _learned(expected: Newcomer, answers: LabelledAnswers, *, tokens_noise: float) -> Newcomer:

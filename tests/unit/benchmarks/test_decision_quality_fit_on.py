@@ -17,8 +17,7 @@ from router_service.domain.suitability import Suitability
 
 ARTIFACTS = Path(__file__).parents[3] / "artifacts"
 KNOWN, NEW = "gpt-4o-2024-05-13", "brand-new-7b"
-VECTORS = np.random.default_rng(0).normal(size=(40, 384)).astype(np.float32)
-VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+VECTORS = np.eye(40, 384, dtype=np.float32)
 
 
 def pool(*models: str, split: str = "dev", dataset: str = "mmlu-pro", right: bool = True, questions: int = 40) -> Pool:
