@@ -58,9 +58,8 @@ def test_no_answer_leaves_a_belief_as_it_is() -> None:
 def test_the_less_usual_a_card_the_wider_the_prior(seed: int, factor: float) -> None:
     rng = np.random.default_rng(seed)
     cards = rng.normal(size=(30, 5))
-    regression = DescriptorRegression(
-        rng.normal(size=(5, 4)), np.asarray(np.linalg.inv(cards.T @ cards + np.eye(5)), dtype=np.float64), np.eye(4)
-    )
+    spread = np.asarray(np.linalg.inv(cards.T @ cards + np.eye(5)), dtype=np.float64)
+    regression = DescriptorRegression(rng.normal(size=(5, 4)), spread, np.eye(4))
     card = rng.normal(size=5)
     usual, unusual = regression.belief(card), regression.belief(card * factor)
     assert np.trace(unusual.covariance) >= np.trace(usual.covariance) - 1e-9
