@@ -16,23 +16,26 @@ from providers.build import build_models, model_availability
 from providers.port import ChatModel
 from router_service.adapters.batcher import BatchLimits
 from router_service.adapters.instrumented import InstrumentedDecider, InstrumentedReader, RouterMeters
+from router_service.adapters.newcomer_files import read_adapted, read_prior
 from router_service.adapters.onnx_encoder import BatchedReader, open_encoder
 from router_service.adapters.onnx_heads import labels_of, open_heads
-from router_service.adapters.onnx_quality import open_quality
+from router_service.adapters.onnx_quality import OnnxQuality, Surroundings, known_models, open_quality
 from router_service.adapters.slow_classifier import LlmClassifier
 from router_service.adapters.suitability_artifact import read_suitability
-from router_service.config import candidate_models, clear_rule, constraint_defaults
+from router_service.config import candidate_models, clear_rule, constraint_defaults, descriptors
 from router_service.domain.errors import ArtifactMismatch
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
+from router_service.domain.newcomers import newcomer
 from router_service.domain.ports import SlowClassifier
 from router_service.domain.routing import Decider, Router, RoutingPolicy, TaxonomyDecider
+from router_service.domain.suitability import SuitabilityTable
 from router_service.domain.taxonomy import Axis
 from router_service.transport.errors import error_table
 from router_service.transport.servicer import RouterServicer, ServicerParts
 from router_service.transport.validation import RequestRules
 from servicekit.access import AccessRules
-from servicekit.artifacts import Manifest, load_manifest
+from servicekit.artifacts import Manifest, load_manifest, sha256_of
 from servicekit.errors import ErrorTable
 from servicekit.server import run_service
 from servicekit.settings.auth import Scope
@@ -174,7 +177,7 @@ def _decider(
         return TaxonomyDecider(models=models, table=table, policy=policy, fast=fast, slow=slow, clock=time.monotonic)
     return LearnedDecider(
         models=models,
-        predictor=open_quality(*artifacts.learned),
+        predictor=_predictor(settings, artifacts.learned, encoder=artifacts.encoder[1], table=table),
         blend=Blend(settings.router.learned.weight),
         table=table,
         policy=policy,
@@ -182,6 +185,17 @@ def _decider(
         slow=slow,
         clock=time.monotonic,
     )
+
+
+def _predictor(settings: Settings, learned: tuple[Path, Manifest], *, encoder: Manifest, table: SuitabilityTable) -> OnnxQuality:
+    """The regression, beside it the adapted models, and from their cards those that were never measured at all."""
+    prior = read_prior(*learned)
+    adapted = ()
+    if settings.router.learned is not None and settings.router.learned.adapted is not None:
+        adapted = read_adapted(Path(settings.router.learned.adapted), encoder=encoder, learned=learned[1])
+    measured = {model.name for model in (*known_models(*learned), *adapted)} | set(table.models)
+    from_cards = (newcomer(prior, card) for card in descriptors(settings) if card.name not in measured)
+    return open_quality(*learned, beside=Surroundings((*adapted, *from_cards), prior.tokens_noise))
 
 
 def _open_reader(settings: Settings, folder: Path) -> BatchedReader:
@@ -213,6 +227,9 @@ def _slow_classifier(settings: Settings, model: ChatModel | None, *, labels: Map
 
 
 def _fingerprint(loaded: LoadedSettings, manifests: Sequence[Manifest]) -> str:
-    """sha256, first 12 hex digits, over the configuration and the artifacts that plans rest on."""
-    parts = (loaded.policy_hash, *(manifest.fingerprint for manifest in manifests))
+    """sha256, first 12 hex digits, over the configuration, the artifacts and the adapted models that plans rest on."""
+    parts = [loaded.policy_hash, *(manifest.fingerprint for manifest in manifests)]
+    learned = loaded.settings.router.learned
+    if learned is not None and learned.adapted is not None and Path(learned.adapted).is_file():
+        parts.append(sha256_of(Path(learned.adapted)))
     return hashlib.sha256(":".join(parts).encode()).hexdigest()[:12]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from providers.pricing import to_price
+from router_service.domain.descriptors import Descriptors
 from router_service.domain.models import CandidateModel
 from router_service.domain.taxonomy import Axis, ClearRule
 from servicekit.settings.models import ModelSettings
@@ -35,6 +36,22 @@ def candidate_models(settings: Settings, availability: Mapping[str, str]) -> tup
     """All configured models in order of name. ``availability`` maps names to why a model is disabled, empty for a usable one."""
     models = sorted(settings.models, key=lambda model: model.name)
     return tuple(_candidate(model, availability.get(model.name, "")) for model in models)
+
+
+def descriptors(settings: Settings) -> tuple[Descriptors, ...]:
+    """The cards of all configured models in order of name. Family and size are read off the name at the provider."""
+    return tuple(_descriptors(model) for model in sorted(settings.models, key=lambda model: model.name))
+
+
+def _descriptors(model: ModelSettings) -> Descriptors:
+    return Descriptors(
+        name=model.name,
+        upstream_name=model.upstream_name,
+        input_usd_per_mtok=model.price.input_usd_per_mtok,
+        output_usd_per_mtok=model.price.output_usd_per_mtok,
+        context_tokens=model.context_tokens,
+        reasoning=model.reasoning,
+    )
 
 
 def _candidate(model: ModelSettings, disabled_reason: str) -> CandidateModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,22 @@ from onnx import TensorProto, helper, numpy_helper
 from pydantic import JsonValue
 from sklearn.metrics import roc_auc_score
 
-from router_service.adapters.onnx_quality import FILE, INPUT, OUTPUT_TOKENS, QUALITY
+from router_service.adapters.newcomer_files import PRIOR_FILE, write_prior
+from router_service.adapters.onnx_quality import FILE, INPUT, LENGTH_BASES, OUTPUT_TOKENS, QUALITY, QUALITY_BASES
+from router_service.domain.descriptors import Descriptors, all_features
 from servicekit.artifacts import load_manifest, write_manifest
+from training.bases_fit import DESCRIPTOR_RIDGE, LENGTH_SKILLS, SKILLS, BasesFitter, Common, fit_common
 from training.embeddings import EmbeddingCache
 from training.learned_router_fit import (
     CLUSTERS,
-    OWN_RIDGE,
     QUALITY_MIN,
-    SHARED_RIDGE,
     TEMPERATURE,
     Fitted,
-    Floats,
     calibration_rmse,
     fit,
 )
-from training.tables import read_outcomes, read_questions
+from training.ridge import OWN_RIDGE, SHARED_RIDGE, Floats
+from training.tables import read_cards, read_outcomes, read_questions
 
 TOKENS_MAX = 256
 ANSWERS_MIN = 300
@@ -43,7 +45,8 @@ def main() -> None:
     arguments = _arguments()
     started = time.monotonic()
     questions = read_questions(arguments.data)
-    names, right, tokens = outcome_tables(questions, read_outcomes(arguments.data))
+    cards = read_cards(arguments.data)
+    names, right, tokens = answer_tables(questions, read_outcomes(arguments.data))
     cache = EmbeddingCache(arguments.cache, encoder=arguments.encoder, tokens_max=TOKENS_MAX)
     vectors = cache.embed([row["question"] for row in questions]).astype(np.float64)
     train = np.array([row["split"] == "train" for row in questions]) & ~np.isnan(right).all(axis=1)
@@ -52,13 +55,16 @@ def main() -> None:
     fitted = fit(vectors[train], right[train], tokens[train])
     metrics, errors = _measure(fitted.predict(vectors[dev]), right[dev], names)
     print(json.dumps(metrics, indent=1), flush=True)
+    common = _common(fitted, vectors[train], right[train], tokens[train], cards=[cards[name] for name in names])
     arguments.out.mkdir(parents=True, exist_ok=True)
-    onnx.save(as_graph(fitted), str(arguments.out / FILE))
+    onnx.save(as_graph(fitted, common), str(arguments.out / FILE))
+    write_prior(arguments.out / PRIOR_FILE, common.prior)
     answers = (~np.isnan(right[train])).sum(axis=0)
     models: list[dict[str, JsonValue]] = [
         {"name": name, "answers": int(count), "error": errors[name]} for name, count in zip(names, answers, strict=True)
     ]
-    _publish(arguments.out, metrics, models, encoder=load_manifest(arguments.encoder).fingerprint)
+    datasets = sorted({str(row["dataset"]) for row, kept in zip(questions, train, strict=True) if kept})
+    _publish(arguments.out, metrics, models, datasets=datasets, encoder=load_manifest(arguments.encoder).fingerprint)
     print(f"published {arguments.out} in {time.monotonic() - started:.0f} s")
 
 
@@ -71,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def outcome_tables(questions: list[dict[str, Any]], outcomes: dict[str, list[Any]]) -> tuple[list[str], Floats, Floats]:
+def answer_tables(questions: list[dict[str, Any]], outcomes: dict[str, list[Any]]) -> tuple[list[str], Floats, Floats]:
     """Models with enough training answers, and who was right with how many tokens ``(questions, models)``, NaN where nobody answered."""
     rows = {row["question_id"]: index for index, row in enumerate(questions)}
     trained_on = {row["question_id"] for row in questions if row["split"] == "train"}
@@ -89,6 +95,13 @@ def outcome_tables(questions: list[dict[str, Any]], outcomes: dict[str, list[Any
     return names, right, tokens
 
 
+def _common(fitted: Fitted, vectors: Floats, right: Floats, tokens: Floats, *, cards: Sequence[Descriptors]) -> Common:
+    """What all models share, for models that were not trained on."""
+    print("difficulty and skills that all models share", flush=True)
+    fitter = BasesFitter.on(fitted.features(vectors), right, all_features(cards))
+    return fit_common(fitter, np.log1p(tokens), range(len(cards)))
+
+
 def _measure(predicted: Floats, right: Floats, names: list[str]) -> tuple[dict[str, Any], dict[str, float]]:
     """AUROC, Brier score and calibration error on dev, meaned over models, and the calibration error of each."""
     figures: list[tuple[float, float, float]] = []
@@ -103,8 +116,8 @@ def _measure(predicted: Floats, right: Floats, names: list[str]) -> tuple[dict[s
     return {"dev": {"models": len(figures), "auroc": auroc, "brier": brier, "calibration_rmse": error}}, errors
 
 
-def as_graph(fitted: Fitted) -> onnx.ModelProto:
-    """The regression as ONNX: embedding ``(n, dimensions)`` in, qualities and output tokens ``(n, models)`` out."""
+def as_graph(fitted: Fitted, common: Common) -> onnx.ModelProto:
+    """The regression as ONNX: embedding ``(n, dimensions)`` in, out come qualities and output tokens ``(n, models)``, and the bases."""
     dimensions, models = fitted.centroids.shape[1], len(fitted.quality.bias)
     constants = {
         "centroids": fitted.centroids.T / TEMPERATURE,
@@ -112,6 +125,10 @@ def as_graph(fitted: Fitted) -> onnx.ModelProto:
         "quality_bias": fitted.quality.bias,
         "tokens_weights": fitted.log_tokens.weights,
         "tokens_bias": fitted.log_tokens.bias,
+        "skill_weights": common.quality.weights,
+        "skill_offsets": common.quality.offsets,
+        "habit_weights": common.log_tokens.weights,
+        "habit_offsets": common.log_tokens.offsets,
         "low": np.array(QUALITY_MIN),
         "high": np.array(1.0 - QUALITY_MIN),
     }
@@ -123,12 +140,20 @@ def as_graph(fitted: Fitted) -> onnx.ModelProto:
         helper.make_node("Clip", ["raw_quality", "low", "high"], [QUALITY]),
         helper.make_node("Gemm", ["features", "tokens_weights", "tokens_bias"], ["log_tokens"]),
         helper.make_node("Exp", ["log_tokens"], [OUTPUT_TOKENS]),
+        helper.make_node("Gemm", ["features", "skill_weights", "skill_offsets"], [QUALITY_BASES]),
+        helper.make_node("Gemm", ["features", "habit_weights", "habit_offsets"], [LENGTH_BASES]),
     ]
+    outputs = {
+        QUALITY: models,
+        OUTPUT_TOKENS: models,
+        QUALITY_BASES: len(common.quality.offsets),
+        LENGTH_BASES: len(common.log_tokens.offsets),
+    }
     graph = helper.make_graph(
         nodes,
         "learned_router",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", dimensions])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", models]) for name in (QUALITY, OUTPUT_TOKENS)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width]) for name, width in outputs.items()],
         [numpy_helper.from_array(np.asarray(value, dtype=np.float32), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -136,15 +161,18 @@ def as_graph(fitted: Fitted) -> onnx.ModelProto:
     return model
 
 
-def _publish(folder: Path, metrics: dict[str, Any], models: list[dict[str, JsonValue]], *, encoder: str) -> None:
+def _publish(folder: Path, metrics: dict[str, Any], models: list[dict[str, JsonValue]], *, datasets: list[str], encoder: str) -> None:
     write_manifest(
         folder,
         name="learned",
-        files=(FILE,),
+        files=(FILE, PRIOR_FILE),
         created_by="training.learned_router",
         command="python -m training.learned_router --data DIR",
         licence="Apache-2.0",
-        data={"recorded": "correctness labels of ZeroEval, MMLU-Pro and reasoning-gym-eval (all Apache-2.0), training questions only"},
+        data={
+            "recorded": "correctness labels of ZeroEval, MMLU-Pro and reasoning-gym-eval (all Apache-2.0), training questions only",
+            "datasets": list(datasets),
+        },
         metrics=metrics,
         parameters={
             "models": list(models),
@@ -152,6 +180,9 @@ def _publish(folder: Path, metrics: dict[str, Any], models: list[dict[str, JsonV
             "temperature": TEMPERATURE,
             "shared_ridge": SHARED_RIDGE,
             "own_ridge": OWN_RIDGE,
+            "skills": SKILLS,
+            "length_skills": LENGTH_SKILLS,
+            "descriptor_ridge": DESCRIPTOR_RIDGE,
             "encoder_fingerprint": encoder,
         },
     )

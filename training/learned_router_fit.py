@@ -10,17 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import MiniBatchKMeans
 
-Floats = npt.NDArray[np.float64]
+from training.ridge import OWN_RIDGE, ROUNDS, SHARED_RIDGE, Floats, Ridge
 
 CLUSTERS = 384
 TEMPERATURE = 0.05
 """Cosine similarity over which the membership of a cluster falls by a factor e."""
-SHARED_RIDGE = 3.0
-OWN_RIDGE = 30.0
-ROUNDS = 3
 QUALITY_MIN = 0.01
 ERROR_BINS = 10
 SEED = 0
@@ -57,9 +53,7 @@ class Fitted:
 
 def fit(vectors: Floats, right: Floats, tokens: Floats) -> Fitted:
     """Fits on embeddings ``(n, dimensions)`` and answers ``(n, models)``, NaN where a model did not answer. Deterministic."""
-    clusters = MiniBatchKMeans(min(CLUSTERS, len(vectors)), random_state=SEED, n_init=3, batch_size=1024).fit(vectors)
-    centres = np.asarray(clusters.cluster_centers_, dtype=np.float64)
-    centroids = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    centroids = centroids_of(vectors)
     inputs = features(vectors, centroids)
     lengths = _additive(inputs, np.log1p(tokens))
     ratio = np.nanmean(tokens, axis=0) / np.nanmean(np.where(np.isnan(tokens), np.nan, np.exp(lengths(inputs))), axis=0)
@@ -85,6 +79,13 @@ def _predict_both(fitted: Fitted, vectors: Floats) -> tuple[Floats, Floats]:
     return fitted.predict(vectors), np.exp(fitted.log_tokens(fitted.features(vectors)))
 
 
+def centroids_of(vectors: Floats) -> Floats:
+    """Centres of clusters ``(clusters, dimensions)``, of length 1."""
+    clusters = MiniBatchKMeans(min(CLUSTERS, len(vectors)), random_state=SEED, n_init=3, batch_size=1024).fit(vectors)
+    centres = np.asarray(clusters.cluster_centers_, dtype=np.float64)
+    return centres / np.linalg.norm(centres, axis=1, keepdims=True)
+
+
 def features(vectors: Floats, centroids: Floats) -> Floats:
     """The embedding and the soft memberships of clusters."""
     scores = vectors @ centroids.T / TEMPERATURE
@@ -97,25 +98,17 @@ def _additive(inputs: Floats, values: Floats) -> Regression:
     answered = ~np.isnan(values)
     ability = np.nanmean(values, axis=0)
     shared, level = np.zeros(inputs.shape[1]), 0.0
+    difficulty_of = Ridge.on(inputs, np.ones(len(inputs), dtype=bool), SHARED_RIDGE)
     for _ in range(ROUNDS):
         difficulty = np.nanmean(values - ability, axis=1)
-        shared, level = _ridge(inputs, difficulty, SHARED_RIDGE)
+        shared, level = difficulty_of.fit(difficulty)
         ability = np.nanmean(values - (inputs @ shared + level)[:, None], axis=0)
     left = values - (inputs @ shared + level)[:, None]
     weights, bias = np.empty((inputs.shape[1], values.shape[1])), np.empty(values.shape[1])
     for model in range(values.shape[1]):
-        rows = answered[:, model]
-        own, offset = _ridge(inputs[rows], left[rows, model], OWN_RIDGE)
+        own, offset = Ridge.on(inputs, answered[:, model], OWN_RIDGE).fit(left[:, model])
         weights[:, model], bias[model] = shared + own, level + offset
     return Regression(weights, bias)
-
-
-def _ridge(inputs: Floats, values: Floats, strength: float) -> tuple[Floats, float]:
-    """Ridge regression with a free intercept."""
-    centre, mean = inputs.mean(axis=0), float(values.mean())
-    moved = inputs - centre
-    weights = np.linalg.solve(moved.T @ moved + strength * np.eye(inputs.shape[1]), moved.T @ (values - mean))
-    return weights, mean - float(centre @ weights)
 
 
 def calibration_rmse(predicted: Floats, right: Floats) -> float:

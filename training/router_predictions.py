@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from training.embeddings import EmbeddingCache
-from training.learned_router import TOKENS_MAX, outcome_tables
-from training.learned_router_fit import Floats, cross_predict
+from training.learned_router import TOKENS_MAX, answer_tables
+from training.learned_router_fit import cross_predict
+from training.ridge import Floats
 from training.tables import read_outcomes, read_questions
 
 QUALITY_EDGE = 1e-3
@@ -38,7 +39,7 @@ class Predictions:
 def predict_recorded(folder: Path, *, folds: npt.NDArray[np.int64], ids: list[str], encoder: Path, cache: Path) -> Predictions:
     """Predictions for all questions of the data directory; ``folds`` numbers the fold of each of ``ids``."""
     questions: list[dict[str, Any]] = read_questions(folder)
-    names, right, tokens = outcome_tables(questions, read_outcomes(folder))
+    names, right, tokens = answer_tables(questions, read_outcomes(folder))
     vectors = EmbeddingCache(cache, encoder=encoder, tokens_max=TOKENS_MAX).embed([row["question"] for row in questions])
     fold_of = dict(zip(ids, folds.tolist(), strict=True))
     fold = np.array([fold_of[row["question_id"]] for row in questions])

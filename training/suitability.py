@@ -31,6 +31,7 @@ from training.suitability_fit import (
     complexity_effects,
     fit_model,
 )
+from training.suitability_more import count_more
 from training.tables import read_outcomes, read_questions
 from training.taxonomy import EVERYDAY_SHARE, TOKENS_MAX, shares_right
 from training.taxonomy_labels import LABELS
@@ -66,20 +67,25 @@ def main() -> None:
     counts = count_recorded(outcomes, train)
     local = read_local_answers(arguments.local_answers)
     effects = complexity_effects(list(counts.values()))
+    for folder in arguments.more:
+        count_more(folder, heads, counts)
     local_counts = count_local(local, heads)
     fits = fit_all(counts, local_counts, effects)
     metrics = evaluate(outcomes, dev.index, cells_of=heads.cells([dev.text[key] for key in dev.index]), fits=fits)
     print(json.dumps(metrics, indent=1), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    table = as_table(fits, {**counts, **local_counts}, mix=reference_mix(train))
+    mix = reference_mix(train)
+    table = as_table(fits, {**counts, **local_counts}, mix=mix)
     (arguments.out / "suitability.json").write_text(table, encoding="utf-8")
-    _publish(arguments.out, metrics, local, taxonomy=load_manifest(arguments.taxonomy).fingerprint, seconds=time.monotonic() - started)
+    taxonomy = load_manifest(arguments.taxonomy).fingerprint
+    _publish(arguments.out, metrics, local, mix=mix, taxonomy=taxonomy, seconds=time.monotonic() - started)
     print(f"published {arguments.out}: {len(fits) - 1} models, {len(local)} local answers, in {time.monotonic() - started:.0f} s")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.suitability", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory")
+    parser.add_argument("--more", type=Path, action="append", default=[], help="further directory whose answers count, may be repeated")
     parser.add_argument("--local-answers", type=Path, default=Path("training/local_answers.jsonl"), help="labelled answers of local models")
     parser.add_argument("--encoder", type=Path, default=Path("artifacts/encoder"), help="folder of the encoder")
     parser.add_argument("--taxonomy", type=Path, default=Path("artifacts/taxonomy"), help="folder of the taxonomy heads")
@@ -175,7 +181,7 @@ def _figures(alpha: float, beta: float, answers: float, tokens: float) -> list[f
     return [round(alpha, 4), round(beta, 4), round(answers), round(tokens, 1)]
 
 
-def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, taxonomy: str, seconds: float) -> None:
+def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, mix: Floats, taxonomy: str, seconds: float) -> None:
     write_manifest(
         folder,
         name="suitability",
@@ -197,6 +203,7 @@ def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]],
             "unmeasured_strength": UNMEASURED_STRENGTH,
             "local_prior_low_complexity": dict(LOCAL_PRIOR_LOW),
             "everyday_share_of_reference_mix": EVERYDAY_SHARE,
+            "reference_mix": [[round(float(share), 6) for share in row] for row in mix],
             "taxonomy_fingerprint": taxonomy,
         },
     )

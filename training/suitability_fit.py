@@ -15,6 +15,9 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
+from router_service.domain.suitability import ModelRecord
+from training.taxonomy_labels import LABELS
+
 Floats = npt.NDArray[np.float64]
 
 ABILITY_STDDEV = 1.5
@@ -86,6 +89,12 @@ def complexity_effects(recorded: list[Counts]) -> Floats:
     """``e_c`` for every complexity: the logit of the mean over models of their success rates there."""
     rates = [counts.right.sum(axis=0) / counts.answers.sum(axis=0) for counts in recorded if (counts.answers.sum(axis=0) > 0).all()]
     return _logit(np.mean(rates, axis=0))
+
+
+def effects_of(unknown: ModelRecord) -> Floats:
+    """The effects behind a published table, read off the cells of the model that stands for every unknown one."""
+    domain = LABELS["domain"][0]
+    return _logit(np.array([unknown.cells[domain, complexity].belief.mean for complexity in LABELS["reasoning_complexity"]]))
 
 
 def fit_model(counts: Counts, effects: Floats, *, ability_prior: float, tokens_prior: float) -> Fit:

@@ -7,9 +7,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from router_service.domain.descriptors import Descriptors
+
 LAYOUT = """A data directory holds Parquet files:
   questions.parquet   question_id, arena, dataset, domain, question, prompt, reference, split (train, dev)
-  responses.parquet   question_id, arena, model, response, correct, completion_tokens, reasoning_tokens_est"""
+  responses.parquet   question_id, arena, model, response, correct, completion_tokens, reasoning_tokens_est
+  models.parquet      model, input_usd_per_m, output_usd_per_m, context_tokens, class (optional; `reasoning` counts)"""
+REASONING = "reasoning"
 
 
 def read_questions(folder: Path) -> list[dict[str, Any]]:
@@ -22,6 +26,22 @@ def read_outcomes(folder: Path) -> dict[str, list[Any]]:
     """Who answered which question rightly, with how many tokens: columns of equal length."""
     columns = ["question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"]
     return pq.read_table(existing(folder / "responses.parquet"), columns=columns).to_pydict()
+
+
+def read_cards(folder: Path) -> dict[str, Descriptors]:
+    """What is known of every model beside its answers, by name."""
+    rows = pq.read_table(existing(folder / "models.parquet")).to_pylist()
+    return {
+        row["model"]: Descriptors(
+            name=row["model"],
+            upstream_name=row["model"],
+            input_usd_per_mtok=float(row["input_usd_per_m"]),
+            output_usd_per_mtok=float(row["output_usd_per_m"]),
+            context_tokens=int(row["context_tokens"]),
+            reasoning=row.get("class") == REASONING,
+        )
+        for row in rows
+    }
 
 
 def existing(path: Path) -> Path:

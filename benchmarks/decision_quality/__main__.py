@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.decision_quality.fit_on import Grown, Lesson, draw, grow, is_strange
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.known import known_from
 from benchmarks.decision_quality.measure import Meter, Row
@@ -27,14 +28,13 @@ from judge_service.adapters.local_judges import agreement_judge, checks_judge
 from judge_service.adapters.onnx_verifier import verifier_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_heads import open_heads
-from router_service.adapters.onnx_quality import open_quality
-from router_service.adapters.suitability_artifact import read_suitability
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider, RoutingPolicy, TaxonomyDecider
 from router_service.domain.taxonomy import Axis, ClearRule
 from servicekit.artifacts import load_manifest
 from training.embeddings import EmbeddingCache
+from training.heads import TaxonomyHeads
 
 CLEAR_RULE = ClearRule((Axis.DOMAIN, Axis.REASONING_COMPLEXITY), 0.5)
 """The default of the router's configuration."""
@@ -66,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--split", default="dev", help="value of the split column to measure on")
     parser.add_argument("--limit", type=int, default=0, help="measure on so many questions only, evenly spread (0: all)")
+    parser.add_argument("--fit-on", type=int, default=0, help="labelled answers of each unknown model, or of unknown datasets (0: none)")
     parser.add_argument("--output", type=Path, default=Path(".emafusion/decision_quality"), help="folder of the report")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the published artifacts")
     parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder for embeddings")
@@ -78,10 +79,13 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
     measured, train = pool.part(arguments.split), pool.part(TRAIN)
     if not measured.questions:
         raise SystemExit(f"pool {pool.name} has no questions of split {arguments.split!r}")
+    labelled, measured = draw(train, measured, arguments.fit_on if is_strange(arguments.artifacts, pool) else 0)
     measured = measured.first(arguments.limit) if arguments.limit else measured
     counts = f"{len(measured.questions)} questions of {arguments.split}, {len(train.questions)} of {TRAIN}"
     print(f"{pool.name}: {counts}, {len(pool.endpoints)} models", file=sys.stderr, flush=True)
-    bench = await _bench(measured, train, arguments)
+    if labelled.questions:
+        print(f"{pool.name}: labels of {len(labelled.questions)} further questions were shown", file=sys.stderr, flush=True)
+    bench = await _bench(measured, train, labelled, arguments)
     rows: list[Row | Evidence | Risk] = []
     async for row in all_rows(bench):
         rows.append(row)
@@ -95,10 +99,12 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
     return rows
 
 
-async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> Bench:
+async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argparse.Namespace) -> Bench:
     artifacts: Path = arguments.artifacts
     cache = EmbeddingCache(arguments.cache, encoder=artifacts / "encoder", tokens_max=TOKENS_MAX)
-    known = known_from(train, measured, read_suitability(artifacts / "suitability"))
+    lesson = Lesson(tuple(zip(labelled.questions, labelled.answers, strict=True)), _embed(cache, labelled).astype(np.float32))
+    grown = grow(artifacts, measured, lesson, TaxonomyHeads(artifacts / "taxonomy", cache).cells)
+    known = known_from(train, measured, grown.table)
     vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
     calibration = load_calibration(artifacts / "calibration-recorded")
@@ -115,9 +121,9 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
         meter=Meter(measured.name, arguments.split, best, float(measured.cost.mean())),
         vectors=vectors,
         train_vectors=_embed(cache, train),
-        quality=await _qualities(artifacts, measured, vectors),
-        taxonomy=_taxonomy(artifacts),
-        learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
+        quality=await _qualities(grown, measured, vectors),
+        taxonomy=_taxonomy(artifacts, grown),
+        learned=_learned(artifacts, grown),
         agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
         panel=Panel(judges, calibration, early_stop=False, clock=time.monotonic),
         gain_model=open_gain_model(artifacts / "value"),
@@ -130,36 +136,41 @@ def _embed(cache: EmbeddingCache, pool: Pool) -> Floats:
     return cache.embed([question.text for question in pool.questions]).astype(np.float64)
 
 
-async def _qualities(artifacts: Path, pool: Pool, vectors: Floats) -> Floats:
-    """What the learned router predicts of every recorded answer, NaN for models that it does not know."""
-    predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))
+async def _qualities(grown: Grown, pool: Pool, vectors: Floats) -> Floats:
+    """What the learned router predicts of every recorded answer, NaN for models that it can say nothing of."""
     rows: list[list[float]] = []
     for answers, vector in zip(pool.answers, vectors, strict=True):
-        predicted = await predictor.predict(vector.astype(np.float32))
+        predicted = await grown.predictor.predict(vector.astype(np.float32))
         rows.append([predicted[answer.model].mean if answer.model in predicted else np.nan for answer in answers])
     return np.array(rows)
 
 
-def _taxonomy(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+def _taxonomy(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, ...]], Decider]:
     heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
-    table = read_suitability(artifacts / "suitability")
     policy = RoutingPolicy(clear_rule=CLEAR_RULE, slow_weight=0.0, policy_hash="")
 
     def decider(models: tuple[CandidateModel, ...]) -> Decider:
-        return TaxonomyDecider(models=models, table=table, policy=policy, fast=heads, slow=None, clock=time.monotonic)
+        return TaxonomyDecider(models=models, table=grown.table, policy=policy, fast=heads, slow=None, clock=time.monotonic)
 
     return decider
 
 
-def _learned(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+def _learned(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, ...]], Decider] | None:
+    if (predictor := grown.predictor) is None:
+        return None
     heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
-    table = read_suitability(artifacts / "suitability")
-    predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))
     policy = RoutingPolicy(clear_rule=CLEAR_RULE, slow_weight=0.0, policy_hash="")
 
     def decider(models: tuple[CandidateModel, ...]) -> Decider:
         return LearnedDecider(
-            models=models, predictor=predictor, blend=Blend(1.0), table=table, policy=policy, fast=heads, slow=None, clock=time.monotonic
+            models=models,
+            predictor=predictor,
+            blend=Blend(1.0),
+            table=grown.table,
+            policy=policy,
+            fast=heads,
+            slow=None,
+            clock=time.monotonic,
         )
 
     return decider

@@ -15,7 +15,7 @@ NANO_PER_USD = 1_000_000_000
 LAYOUT = """A data directory holds Parquet files:
   questions.parquet   question_id, arena, dataset, domain, question, prompt, split
   responses.parquet   question_id, arena, model, response, correct, cost_usd, prompt_tokens, completion_tokens, truncated
-  models.parquet      model, input_usd_per_m, output_usd_per_m, context_tokens, alias_core (optional)"""
+  models.parquet      model, input_usd_per_m, output_usd_per_m, context_tokens; alias_core, class (optional)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Prices in nano-USD per million tokens, and the window in tokens. ``alias`` joins neighbouring versions, empty for none."""
+    """Prices in nano-USD per million tokens, and the window in tokens.
+
+    ``alias`` joins neighbouring versions, empty for none; ``reasoning`` is true for a model that thinks before it answers.
+    """
 
     name: str
     provider: str
@@ -53,6 +56,7 @@ class ModelFacts:
     output_nano_usd_per_mtok: int
     context_tokens: int
     alias: str
+    reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def _facts(row: Mapping[str, Any]) -> ModelFacts:
         output_nano_usd_per_mtok=round(float(row["output_usd_per_m"]) * NANO_PER_USD),
         context_tokens=int(row["context_tokens"]),
         alias=row.get("alias_core") or "",
+        reasoning=row.get("class") == "reasoning",
     )
 
 

@@ -1,7 +1,7 @@
 """The learned router: predicted quality of every model it was trained on, for this very request.
 
-After EMAFusion (arXiv 2504.10681): multi-output regression on the sentence embedding. A model that the regression has not seen keeps
-its Φ of the taxonomy, which needs a few labelled answers only.
+After EMAFusion (arXiv 2504.10681): multi-output regression on the sentence embedding. A model that the regression has not seen is
+predicted from a few labelled answers or from its card, see ``newcomers``; one that only the taxonomy has measured keeps its Φ.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Blend:
         rest = 1.0 - self.weight
         deviation = sqrt((self.weight * predicted.stddev) ** 2 + (rest * measured.stddev) ** 2)
         mean = self.weight * predicted.mean + rest * measured.mean
-        return Suitability(mean, deviation, predicted.output_tokens, predicted.observations, measured=True)
+        return Suitability(
+            mean, deviation, predicted.output_tokens, predicted.observations, measured=predicted.measured or measured.measured
+        )
 
 
 class LearnedDecider:
@@ -72,12 +74,19 @@ class LearnedDecider:
             order=order,
             kind=RouteKind.LEARNED if known else RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR,
             taxonomy=taxonomy,
-            reasons=(f"quality of {known} of {len(self._models)} models was predicted for this request", *order.reasons),
+            reasons=(*self._grounds(predicted), *order.reasons),
             input_tokens=reading.input_tokens,
             policy_hash=self._policy.policy_hash,
             queue_s=reading.queue_s,
             inference_s=reading.inference_s + spent_s,
         )
+
+    def _grounds(self, predicted: Mapping[str, Suitability]) -> tuple[str, ...]:
+        """What the qualities rest on."""
+        known = [model.name for model in self._models if model.name in predicted]
+        guessed = sum(not predicted[name].measured for name in known)
+        grounds = f"quality of {len(known)} of {len(self._models)} models was predicted for this request"
+        return (f"{grounds}, of {guessed} from price, context, family and size alone" if guessed else grounds,)
 
     def _suitability(self, taxonomy: Taxonomy, predicted: Mapping[str, Suitability]) -> dict[str, Suitability]:
         weights = category_weights(taxonomy) if taxonomy.clear else None

@@ -103,6 +103,8 @@ class ModelSettings(Section):
     capabilities: frozenset[Capability] = frozenset()
     """What the endpoint can do beyond plain chat. `prefill`: it continues a conversation whose last turn is the assistant's and answers
     with the continuation alone, as Anthropic's models up to 4.5 and vLLM (`continue_final_message`) do."""
+    reasoning: bool = False
+    """True for a model that thinks before it answers. The learned router goes by it as long as the model was never measured."""
     extra_body: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Further fields for the body of each request to an `openai_compatible` endpoint."""
     recording: str | None = None

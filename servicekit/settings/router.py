@@ -70,6 +70,9 @@ class LearnedSettings(Section):
     """Folder of the learned router below `artifacts.directory`."""
     weight: Probability = 1.0
     """Weight of the prediction; the rest goes to the suitability of the taxonomy."""
+    adapted: str | None = Field(default=None, min_length=1)
+    """Path of a file that `python -m training.adapt` wrote: models that the learned router was not trained on, adapted from a few
+    labelled answers. Default: none; models that were never measured are predicted from their prices, context, family and size."""
 
 
 class RouterSettings(Section):
@@ -80,7 +83,7 @@ class RouterSettings(Section):
     taxonomy: TaxonomySettings = TaxonomySettings()
     """The taxonomy router."""
     learned: LearnedSettings | None = None
-    """Optional learned router. Default: none; models that it does not know are weighed by the taxonomy in any case."""
+    """Optional learned router. Default: none. A model that only the suitability table knows is weighed by the taxonomy in any case."""
     suitability_min: Probability = 0.0
     """τ: least suitability for a model to be in a plan, unless no model reaches it."""
     plan_models_max: int = Field(default=4, ge=1, le=16)

@@ -1,0 +1,1 @@
+"""How well a model is known after a few labelled answers: every recorded model in turn is treated as one that training never saw."""
