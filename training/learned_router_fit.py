@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.cluster import MiniBatchKMeans
 
 from training.ridge import OWN_RIDGE, ROUNDS, SHARED_RIDGE, Floats, Ridge

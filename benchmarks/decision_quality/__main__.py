@@ -140,7 +140,7 @@ async def _qualities(grown: Grown, pool: Pool, vectors: Floats) -> Floats:
     """What the learned router predicts of every recorded answer, NaN for models that it can say nothing of."""
     rows: list[list[float]] = []
     for answers, vector in zip(pool.answers, vectors, strict=True):
-        predicted = await grown.predictor.predict(vector.astype(np.float32))
+        predicted = await grown.predictor.predict(vector.astype(np.float32)) if grown.predictor is not None else {}
         rows.append([predicted[answer.model].mean if answer.model in predicted else np.nan for answer in answers])
     return np.array(rows)
 
