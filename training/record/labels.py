@@ -6,6 +6,7 @@ free text is right when it holds the reference's words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,6 +19,8 @@ from training.record.questions import AskedQuestion
 
 RIGHT_FROM: Final = 0.5
 """From this score on an answer counts as right."""
+_FREE: Final = frozenset({"text", "prose"})
+_WORD: Final = re.compile(r"[^\W_]+")
 _NEEDS_AN_END: Final = frozenset({"number", "percent", "literal"})
 """An answer of these forms that was cut off has not come to its final value, whatever it mentions on the way."""
 
@@ -107,4 +110,14 @@ def agreement(question: AskedQuestion, answer: GivenAnswer, reference: FinalAnsw
     """1.0 when the answer says what the reference says, else 0.0."""
     if answer.truncated and reference.form in _NEEDS_AN_END and marked_answer(answer.text) is None:
         return 0.0
-    return float(same_answer(final_answer(answer.text, question.prompt), reference) >= AGREES_FROM)
+    given = final_answer(answer.text, question.prompt)
+    if same_answer(given, reference) < AGREES_FROM:
+        return 0.0
+    loose = given.form in _FREE and isinstance(reference.value, str)
+    return float(not loose or _says(answer.text, str(reference.value)))
+
+
+def _says(text: str, reference: str) -> bool:
+    """True when the reference's words stand together in ``text``, in their order: the judge's measure for free text knows no order."""
+    said, wanted = _WORD.findall(text.casefold()), _WORD.findall(reference.casefold())
+    return any(said[start : start + len(wanted)] == wanted for start in range(len(said) - len(wanted) + 1))

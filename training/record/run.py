@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -65,7 +65,7 @@ async def record(wishes: Wishes, loaded: LoadedSettings, journal: Journal, *, co
 
 def chosen_models(wishes: Wishes, loaded: LoadedSettings) -> list[ModelSettings]:
     """The settings of the models to ask, the strong one last. Raises ``RecordingFailed`` for one that can't be asked."""
-    names = dict.fromkeys([*wishes.models, *([wishes.strong_model] if wishes.strong_model else [])])
+    names = list(dict.fromkeys(name for name in (*wishes.models, wishes.strong_model) if name))
     configured = {model.name: model for model in loaded.settings.models}
     if unknown := sorted(set(names) - set(configured)):
         raise RecordingFailed(f"--models: {', '.join(unknown)} not in {loaded.path}; configured are {', '.join(configured)}")
@@ -92,7 +92,7 @@ def prepare(wishes: Wishes, journal: Journal, models: Sequence[ModelSettings]) -
 
 def _terms(wishes: Wishes, recorded: Terms | None) -> Terms:
     """What is wished for, else what is recorded, else the default."""
-    base = asdict(recorded or DEFAULT_TERMS)
+    base: dict[str, Any] = asdict(recorded or DEFAULT_TERMS)
     asked = {name: value for name in base if (value := getattr(wishes, name)) is not None}
     if recorded is None:
         return Terms(**{**base, "arena": wishes.out.resolve().name, **asked})
