@@ -50,7 +50,7 @@ def main() -> None:
     _publish(arguments.out, manifest, counts, recordings=[*known, digest])
     for model, found in sorted(counts.items()):
         print(f"{model:28} {found.right.sum():6.0f} of {found.answers.sum():6.0f} right, overall Φ {_mean(records[model]):.3f}")
-    print(f"published {arguments.out}: set `router.taxonomy.suitability` to it, relative to `artifacts.directory`, and restart the router")
+    print(f"published {arguments.out}; the router reads it when it starts")
 
 
 def _arguments() -> argparse.Namespace:

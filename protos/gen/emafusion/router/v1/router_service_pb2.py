@@ -29,7 +29,7 @@ from emafusion.common.v1 import usage_pb2 as emafusion_dot_common_dot_v1_dot_usa
 from emafusion.router.v1 import plan_pb2 as emafusion_dot_router_dot_v1_dot_plan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(emafusion/router/v1/router_service.proto\x12\x13\x65mafusion.router.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\"\xf7\x01\n\x0b\x43onstraints\x12&\n\x19\x61ttempt_cost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x61llow_models\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65ny_models\x18\x03 \x03(\t\x12\x1d\n\x15required_capabilities\x18\x04 \x03(\t\x12\x17\n\nmodels_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fsuitability_min\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x1c\n\x1a_attempt_cost_max_nano_usdB\r\n\x0b_models_maxB\x12\n\x10_suitability_min\"\xac\x01\n\x0cRouteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x35\n\x0b\x63onstraints\x18\x03 \x01(\x0b\x32 .emafusion.router.v1.Constraints\"e\n\rRouteResponse\x12\'\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"H\n\x11\x42\x61tchRouteRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteRequest\"u\n\x0cRouteOutcome\x12)\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.PlanH\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"v\n\x12\x42\x61tchRouteResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo2\xac\x02\n\rRouterService\x12S\n\x05Route\x12!.emafusion.router.v1.RouteRequest\x1a\".emafusion.router.v1.RouteResponse\"\x03\x90\x02\x01\x12\x62\n\nBatchRoute\x12&.emafusion.router.v1.BatchRouteRequest\x1a\'.emafusion.router.v1.BatchRouteResponse\"\x03\x90\x02\x01\x12\x62\n\nListModels\x12&.emafusion.router.v1.ListModelsRequest\x1a\'.emafusion.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(emafusion/router/v1/router_service.proto\x12\x13\x65mafusion.router.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\"\xf7\x01\n\x0b\x43onstraints\x12&\n\x19\x61ttempt_cost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x61llow_models\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65ny_models\x18\x03 \x03(\t\x12\x1d\n\x15required_capabilities\x18\x04 \x03(\t\x12\x17\n\nmodels_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fsuitability_min\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x1c\n\x1a_attempt_cost_max_nano_usdB\r\n\x0b_models_maxB\x12\n\x10_suitability_min\"\xbd\x01\n\x0cRouteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x35\n\x0b\x63onstraints\x18\x03 \x01(\x0b\x32 .emafusion.router.v1.Constraints\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"e\n\rRouteResponse\x12\'\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"H\n\x11\x42\x61tchRouteRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteRequest\"u\n\x0cRouteOutcome\x12)\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.PlanH\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"v\n\x12\x42\x61tchRouteResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo2\xac\x02\n\rRouterService\x12S\n\x05Route\x12!.emafusion.router.v1.RouteRequest\x1a\".emafusion.router.v1.RouteResponse\"\x03\x90\x02\x01\x12\x62\n\nBatchRoute\x12&.emafusion.router.v1.BatchRouteRequest\x1a\'.emafusion.router.v1.BatchRouteResponse\"\x03\x90\x02\x01\x12\x62\n\nListModels\x12&.emafusion.router.v1.ListModelsRequest\x1a\'.emafusion.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSTRAINTS']._serialized_start=236
   _globals['_CONSTRAINTS']._serialized_end=483
   _globals['_ROUTEREQUEST']._serialized_start=486
-  _globals['_ROUTEREQUEST']._serialized_end=658
-  _globals['_ROUTERESPONSE']._serialized_start=660
-  _globals['_ROUTERESPONSE']._serialized_end=761
-  _globals['_BATCHROUTEREQUEST']._serialized_start=763
-  _globals['_BATCHROUTEREQUEST']._serialized_end=835
-  _globals['_ROUTEOUTCOME']._serialized_start=837
-  _globals['_ROUTEOUTCOME']._serialized_end=954
-  _globals['_BATCHROUTERESPONSE']._serialized_start=956
-  _globals['_BATCHROUTERESPONSE']._serialized_end=1074
-  _globals['_LISTMODELSREQUEST']._serialized_start=1076
-  _globals['_LISTMODELSREQUEST']._serialized_end=1095
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1097
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1165
-  _globals['_ROUTERSERVICE']._serialized_start=1168
-  _globals['_ROUTERSERVICE']._serialized_end=1468
+  _globals['_ROUTEREQUEST']._serialized_end=675
+  _globals['_ROUTERESPONSE']._serialized_start=677
+  _globals['_ROUTERESPONSE']._serialized_end=778
+  _globals['_BATCHROUTEREQUEST']._serialized_start=780
+  _globals['_BATCHROUTEREQUEST']._serialized_end=852
+  _globals['_ROUTEOUTCOME']._serialized_start=854
+  _globals['_ROUTEOUTCOME']._serialized_end=971
+  _globals['_BATCHROUTERESPONSE']._serialized_start=973
+  _globals['_BATCHROUTERESPONSE']._serialized_end=1091
+  _globals['_LISTMODELSREQUEST']._serialized_start=1093
+  _globals['_LISTMODELSREQUEST']._serialized_end=1112
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1114
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1182
+  _globals['_ROUTERSERVICE']._serialized_start=1185
+  _globals['_ROUTERSERVICE']._serialized_end=1485
 # @@protoc_insertion_point(module_scope)
