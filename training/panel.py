@@ -144,8 +144,9 @@ def fit(path: Path, folder: Path, *, data: Path | None = None, splits: frozenset
     samples = samples_of(rows)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(format_calibration(fit_calibration(samples, version="new")), encoding="utf-8")
-    folds = fold_calibrations(samples)
-    measured = {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in evidence_sets() if kinds and enough(samples, kinds)}
+    sets = [kinds for kinds in evidence_sets() if kinds and enough(samples, kinds)]
+    folds = fold_calibrations(samples) if sets else []
+    measured = {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in sets}
     _show(models, samples, measured)
     manifest = write_manifest(
         folder,

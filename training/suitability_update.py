@@ -28,7 +28,7 @@ TOKENS_MAX: Final = 256
 RECORDINGS: Final = "recordings"
 """Where the manifest lists the recordings that a table holds, by sha256 of their answers."""
 MIX: Final = "reference_mix"
-_SHARE_MIN: Final = 1e-6
+_ROUNDING: Final = 1e-3
 
 
 def main() -> None:
@@ -136,9 +136,9 @@ def _mean(record: Record) -> float:
 def _mix(manifest: Manifest) -> Floats:
     """The category mix over which the table's overall rates are taken."""
     mix = np.array(manifest.parameters.get(MIX, []), dtype=np.float64)
-    if mix.shape != (len(DOMAINS), len(COMPLEXITIES)) or abs(mix.sum() - 1.0) > _SHARE_MIN:
+    if mix.shape != (len(DOMAINS), len(COMPLEXITIES)) or abs(mix.sum() - 1.0) > _ROUNDING:
         raise SystemExit(f"the manifest of the base table has no `{MIX}` of {len(DOMAINS)} domains and {len(COMPLEXITIES)} complexities")
-    return mix
+    return mix / mix.sum()
 
 
 def _publish(folder: Path, base: Manifest, counts: dict[str, Counts], *, recordings: list[JsonValue]) -> None:
