@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.upstream import Exchange, FakeUpstream, answers, fails
+from tests.support.upstream import Exchange, FakeUpstream, answers, answers_when, fails
 
 pytest.importorskip("pyarrow", reason="needs the extra `recorded`")
 
@@ -60,17 +62,21 @@ async def record(
     *arguments: str,
     questions: Sequence[dict[str, Any]] = QUESTIONS,
     command: Sequence[str] = ("training.record",),
+    interrupt: Callable[[int], Awaitable[None]] | None = None,
 ) -> tuple[int, str, str]:
     config = await asyncio.to_thread(configuration, folder, endpoint)
     lines = "".join(f"{json.dumps(question)}\n" for question in questions)
     await asyncio.to_thread((folder / "questions.jsonl").write_text, lines)
-    # As a process, as users run it: it must end by itself and take its signals.
+    # As a process group of its own, as a terminal runs it: it must end by itself and take its signals.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *command, "--config", str(config), "--out", str(folder / "own"), *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(process_environment()),
+        start_new_session=True,
     )
+    if interrupt is not None:
+        await interrupt(process.pid)
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
@@ -145,3 +151,22 @@ def _labels(own: Path, model: str = "") -> list[tuple[bool, str]]:
 
     rows: list[dict[str, Any]] = pq.read_table(own / "responses.parquet").to_pylist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return [(row["correct"], row["label_source"]) for row in rows if model in {"", row["model"]}]
+
+
+async def test_an_interrupt_lets_the_call_in_flight_finish_and_keeps_its_answer(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    asking = ("--questions", str(tmp_path / "questions.jsonl"), "--models", "small", "--concurrency", "1")
+    async with FakeUpstream(answers_when(gate, "The sum is 1."), default=adds) as upstream:
+
+        async def interrupt(group: int) -> None:
+            await upstream.arrived.wait()
+            os.killpg(group, signal.SIGINT)
+            await asyncio.sleep(0.5)  # the signal overtakes the answer
+            gate.set()
+
+        stopped = await record(tmp_path, upstream.base_url, *asking, command=("emafusion_cli", "record"), interrupt=interrupt)
+        assert (stopped[0], len(upstream.requests)) == (130, 1), stopped
+        assert "finishing the calls in flight" in stopped[2]
+        assert "not asked: 5 answers of small (stopped)" in stopped[2]
+        finished = await record(tmp_path, upstream.base_url, *asking)
+        assert (finished[0], len(upstream.requests)) == (0, 6), finished
