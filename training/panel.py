@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         case "judge":
             asyncio.run(_judge(chosen.config, chosen.data, round(chosen.cost_max_usd * NANO_PER_USD)))
         case "rows":
-            write_rows(chosen.rows, scored_rows([found.row for found in read_recording(chosen.data, ())]))
+            write_own_rows(chosen.data, chosen.rows)
         case _:
             fit(chosen.rows, chosen.artifact, data=chosen.data, splits=frozenset(chosen.split or ()))
 
@@ -101,6 +101,14 @@ def own_questions() -> list[dict[str, JsonValue]]:
         }
         for question in panel_questions()
     ]
+
+
+def write_own_rows(folder: Path, path: Path) -> None:
+    """Writes the rows of a recording of our own questions. Ends the program when other models than the ladder's answered."""
+    rows = [found.row for found in read_recording(folder, ())]
+    if others := sorted({row.model for row in rows} - set(LADDER)):
+        raise SystemExit(f"{folder} has answers of {', '.join(others)}; rows are kept of {', '.join(LADDER)} only")
+    write_rows(path, scored_rows(rows))
 
 
 def grade(verified: str) -> bool:

@@ -50,7 +50,7 @@ async def _record(wishes: Wishes, journal: Journal, errors: Console) -> int:
     _show_missing(journal, outcome, errors)
     if stop.is_set():
         return INTERRUPTED
-    return INCOMPLETE if outcome.not_asked or outcome.unverified or journal.failures else DONE
+    return INCOMPLETE if outcome.not_asked or outcome.unverified or outcome.failed else DONE
 
 
 def _stop_on_interrupt(errors: Console) -> asyncio.Event:
@@ -84,7 +84,7 @@ def _show(wishes: Wishes, journal: Journal, outcome: Outcome) -> None:
 
 def _show_missing(journal: Journal, outcome: Outcome, errors: Console) -> None:
     """Every failure in a line, as far as there is room; the journal has all of them."""
-    lines = [f"failed: {failure.key.model} on {failure.key.question_id}: {failure.message}" for failure in journal.failures.values()]
+    lines = [f"failed: {failure.key.model} on {failure.key.question_id}: {failure.message}" for failure in outcome.failed]
     lines += [f"no label: {entry.key.model} on {entry.key.question_id}: {entry.why}" for entry in outcome.unverified]
     causes = Counter((entry.key.model, entry.why) for entry in outcome.not_asked)
     for line in lines[:_SHOWN_MAX]:

@@ -35,7 +35,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedModel:
-    """A model as it was configured: prices in USD per million tokens, window in tokens."""
+    """A model as it was configured: prices in USD per million tokens, window in tokens.
+
+    ``competes`` is false for a strong model that served as reference only.
+    """
 
     name: str
     provider: str
@@ -43,6 +46,7 @@ class AskedModel:
     input_usd_per_m: float
     output_usd_per_m: float
     context_tokens: int
+    competes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

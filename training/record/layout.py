@@ -108,13 +108,10 @@ class Written:
     cost_nano_usd: int
 
 
-def write_recording(folder: Path, journal: Journal, sources: Sequence[LabelSource], *, reference_only: frozenset[str]) -> list[Written]:
-    """Writes the tables and a pool file for the benchmark; what they hold, by model.
-
-    Models in ``reference_only`` serve as reference and are left out as competitors.
-    """
+def write_recording(folder: Path, journal: Journal, sources: Sequence[LabelSource]) -> list[Written]:
+    """Writes the tables of the models that compete, and a pool file for the benchmark; what they hold, by model."""
     arena = journal.terms.arena if journal.terms else ""
-    answers = sorted((answer for answer in journal.answers.values() if answer.key.model not in reference_only), key=_order)
+    answers = competing(journal)
     labels = {answer.key: label_of(journal.questions[answer.key.question_id], answer, sources) for answer in answers}
     first = [answer for answer in answers if answer.key.sample == 0]
     further = [answer for answer in answers if answer.key.sample > 0]
@@ -127,6 +124,12 @@ def write_recording(folder: Path, journal: Journal, sources: Sequence[LabelSourc
         _write(folder / "samples.parquet", [_sample(answer, arena, labels[answer.key]) for answer in further], SAMPLES)
     (folder / POOL_FILE).write_text(json.dumps({"name": arena, "arenas": [arena]}, indent=2) + "\n", encoding="utf-8")
     return [_written(name, first, labels) for name in names]
+
+
+def competing(journal: Journal) -> list[GivenAnswer]:
+    """The answers of the models that compete, in order of question, model and sample."""
+    answers = (answer for answer in journal.answers.values() if journal.models[answer.key.model].competes)
+    return sorted(answers, key=_order)
 
 
 def _order(answer: GivenAnswer) -> AnswerKey:

@@ -18,11 +18,11 @@ from servicekit.settings.load import LoadedSettings
 from servicekit.settings.models import ModelSettings
 from servicekit.telemetry import Telemetry
 from training.record.ceiling import CostCeiling
-from training.record.entries import AskedModel, Entry, GivenAnswer, Terms
+from training.record.entries import AnswerKey, AskedModel, Entry, FailedCall, Terms
 from training.record.failures import RecordingFailed
 from training.record.journal import Journal
 from training.record.labels import ByJournal, ByReference, ByStrongModel, LabelSource
-from training.record.layout import Written, write_recording
+from training.record.layout import Written, competing, write_recording
 from training.record.progress import ShownProgress
 from training.record.questions import AskedQuestion, further_fields, read_questions_file
 from training.record.session import NotAsked, Session, open_keys
@@ -34,9 +34,13 @@ DEFAULT_TERMS: Final = Terms(arena="", max_output_tokens=1_024, temperature=0.0,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the recording holds by model, and what is missing: answers not asked for, and answers that the verifier could not judge."""
+    """What the recording holds by model, and what this run was to bring and did not.
+
+    ``failed`` calls gave no answer, ``unverified`` answers could not be judged by the verifier.
+    """
 
     written: list[Written]
+    failed: list[FailedCall]
     not_asked: list[NotAsked]
     unverified: list[Unverified]
 
@@ -53,14 +57,15 @@ async def record(wishes: Wishes, loaded: LoadedSettings, journal: Journal, *, co
         console.print(f"fields that verifier commands see and nobody else: {', '.join(unread)}", markup=False)
     async with AsyncExitStack() as closing:
         models = _build(settings, loaded, closing)
-        not_asked = await _ask(wishes, settings, models, journal, console=console, stop=stop)
+        keys = _open_keys(wishes, journal)
+        not_asked = await _ask(keys, wishes, settings, models, journal, console=console, stop=stop) if keys else []
+    failed = [journal.failures[key] for key in keys if key in journal.failures]
     unverified: list[Unverified] = []
     for verifier in verifiers:
         unverified += await _verify(verifier, wishes, journal)
-    reference_only = frozenset({wishes.strong_model} - {"", *wishes.models}) if wishes.models else frozenset[str]()
     sources = [_source(wish, wishes, journal) for wish in wishes.labels]
-    written = await asyncio.to_thread(write_recording, wishes.out, journal, sources, reference_only=reference_only)
-    return Outcome(written=written, not_asked=not_asked, unverified=unverified)
+    written = await asyncio.to_thread(write_recording, wishes.out, journal, sources)
+    return Outcome(written=written, failed=failed, not_asked=not_asked, unverified=unverified)
 
 
 def chosen_models(wishes: Wishes, loaded: LoadedSettings) -> list[ModelSettings]:
@@ -82,7 +87,8 @@ def prepare(wishes: Wishes, journal: Journal, models: Sequence[ModelSettings]) -
     """
     terms = _terms(wishes, journal.terms)
     entries: list[Entry] = [] if terms == journal.terms else [terms]
-    entries += [found for model in models if (found := _model(model, journal)) != journal.models.get(model.name)]
+    described = [_model(model, journal, competes=model.name in wishes.models) for model in models]
+    entries += [model for model in described if model != journal.models.get(model.name)]
     if wishes.questions is not None:
         entries += _new_questions(read_questions_file(wishes.questions, dev_percent=wishes.dev_percent), journal)
     if not journal.questions and not any(isinstance(entry, AskedQuestion) for entry in entries):
@@ -101,7 +107,7 @@ def _terms(wishes: Wishes, recorded: Terms | None) -> Terms:
     return recorded
 
 
-def _model(model: ModelSettings, journal: Journal) -> AskedModel:
+def _model(model: ModelSettings, journal: Journal, *, competes: bool) -> AskedModel:
     recorded = journal.models.get(model.name)
     if recorded is not None and recorded.upstream_model != model.upstream_name:
         was = f"model {model.name} was recorded as {recorded.upstream_model} and is {model.upstream_name} now"
@@ -113,6 +119,7 @@ def _model(model: ModelSettings, journal: Journal) -> AskedModel:
         input_usd_per_m=model.price.input_usd_per_mtok,
         output_usd_per_m=model.price.output_usd_per_mtok,
         context_tokens=model.context_tokens,
+        competes=competes or (recorded is not None and recorded.competes),
     )
 
 
@@ -137,7 +144,16 @@ def _build(settings: Sequence[ModelSettings], loaded: LoadedSettings, closing: A
     return models
 
 
+def _open_keys(wishes: Wishes, journal: Journal) -> list[AnswerKey]:
+    questions = list(journal.questions.values())
+    keys = open_keys(questions, wishes.models, samples=wishes.samples, journal=journal)
+    if wishes.strong_model and wishes.strong_model not in wishes.models:
+        keys += open_keys(questions, [wishes.strong_model], samples=1, journal=journal)
+    return keys
+
+
 async def _ask(
+    keys: Sequence[AnswerKey],
     wishes: Wishes,
     settings: Sequence[ModelSettings],
     models: dict[str, ChatModel],
@@ -146,26 +162,19 @@ async def _ask(
     console: Console,
     stop: asyncio.Event,
 ) -> list[NotAsked]:
-    questions = list(journal.questions.values())
-    keys = open_keys(questions, wishes.models, samples=wishes.samples, journal=journal)
-    if wishes.strong_model and wishes.strong_model not in wishes.models:
-        keys += open_keys(questions, [wishes.strong_model], samples=1, journal=journal)
-    if not keys or journal.terms is None:
-        return []
+    terms = journal.terms or DEFAULT_TERMS
     per_model = Counter(key.model for key in keys)
     with ShownProgress(console, per_model, spent=lambda: journal.spent_nano_usd, clock=time.monotonic) as progress:
         ceiling = CostCeiling(wishes.cost_max_nano_usd, spent_nano_usd=journal.spent_nano_usd)
-        session = Session(journal, journal.terms, ceiling=ceiling, concurrency_max=wishes.concurrency_max, watcher=progress, stop=stop)
+        session = Session(journal, terms, ceiling=ceiling, concurrency_max=wishes.concurrency_max, watcher=progress, stop=stop)
         return await session.ask_all(keys, models, lanes_max={model.name: model.limits.concurrency_max for model in settings})
 
 
 async def _verify(verifier: VerifierCommand, wishes: Wishes, journal: Journal) -> list[Unverified]:
-    """Has the answers verified; those of a strong model that serves as reference too, they may be asked for later."""
     if wishes.label_again:
         for labelled in [entry for entry in journal.labels if entry[1] == verifier.by]:
             del journal.labels[labelled]
-    answers: list[GivenAnswer] = sorted(journal.answers.values(), key=lambda answer: answer.key)
-    return await verify(verifier, answers, journal=journal, concurrency_max=wishes.concurrency_max)
+    return await verify(verifier, competing(journal), journal=journal, concurrency_max=wishes.concurrency_max)
 
 
 def _source(wish: LabelWish, wishes: Wishes, journal: Journal) -> LabelSource:

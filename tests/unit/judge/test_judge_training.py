@@ -170,7 +170,7 @@ def recorded(folder: Path, *answers: tuple[str, str, bool | None], split: str = 
             journal.add([replace(answer, logprobs=figures)])
             if right is not None:
                 journal.add([GivenLabel(key=answer.key, by="known", score=float(right))])
-        write_recording(folder, journal, [ByJournal("known", journal.labels)], reference_only=frozenset())
+        write_recording(folder, journal, [ByJournal("known", journal.labels)])
     return folder
 
 
@@ -279,3 +279,13 @@ def test_the_shipped_calibration_is_what_the_recorded_rows_give() -> None:
     shipped = load_calibration(panel.ARTIFACT)
     again = fit_calibration(samples_of(scored_rows(read_rows(ROWS_PATH))), version=shipped.version)
     assert again == shipped
+
+
+def test_a_recording_of_our_own_questions_becomes_the_committed_form(tmp_path: Path) -> None:
+    recorded(tmp_path / "own", (LADDER[0], "flew", True), (LADDER[1], "flied", True))
+    panel.main(["rows", "--data", str(tmp_path / "own"), "--rows", str(tmp_path / "rows.jsonl")])
+    rows = read_rows(tmp_path / "rows.jsonl")
+    assert [(row.model, row.correct, row.agreement_score) for row in rows] == [(LADDER[1], False, 0.0), (LADDER[0], True, None)]
+    recorded(tmp_path / "other", ("theirs", "flew", True))
+    with pytest.raises(SystemExit, match="answers of theirs"):
+        panel.main(["rows", "--data", str(tmp_path / "other"), "--rows", str(tmp_path / "rows.jsonl")])
