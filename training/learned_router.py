@@ -47,6 +47,8 @@ def main() -> None:
     questions = read_questions(arguments.data)
     cards = read_cards(arguments.data)
     names, right, tokens = answer_tables(questions, read_outcomes(arguments.data))
+    if not names:
+        raise SystemExit(f"no model of {arguments.data} has {ANSWERS_MIN} labelled answers to training questions; Φ does with fewer")
     cache = EmbeddingCache(arguments.cache, encoder=arguments.encoder, tokens_max=TOKENS_MAX)
     vectors = cache.embed([row["question"] for row in questions]).astype(np.float64)
     train = np.array([row["split"] == "train" for row in questions]) & ~np.isnan(right).all(axis=1)

@@ -57,15 +57,9 @@ def write_rows(path: Path, rows: Iterable[AnswerRow]) -> None:
     partial.replace(path)
 
 
-def append_rows(path: Path, rows: Sequence[AnswerRow]) -> None:
-    """Adds rows at the end of the file."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(f"{_line(row)}\n" for row in rows)
-
-
-def cheaper_answers(row: AnswerRow, rows: Iterable[AnswerRow]) -> list[AnswerRow]:
-    """The rows of the same question by models below ``row.model`` in the ladder."""
-    below = LADDER[: LADDER.index(row.model)]
+def cheaper_answers(row: AnswerRow, rows: Iterable[AnswerRow], order: Sequence[str] = LADDER) -> list[AnswerRow]:
+    """The rows of the same question by models that come before ``row.model`` in ``order``, cheapest first."""
+    below = order[: order.index(row.model)]
     return [other for other in rows if other.question_id == row.question_id and other.model in below]
 
 

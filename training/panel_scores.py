@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,22 +11,27 @@ from judge_service.domain import agreement, checks
 from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from training.panel_grading import is_right
 from training.panel_questions import panel_questions
-from training.panel_rows import AnswerRow, cheaper_answers
+from training.panel_rows import LADDER, AnswerRow, cheaper_answers
 
 
-def scored_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
-    """``rows`` with `correct`, `checks_score` and `agreement_score` computed anew; rows of unknown questions are left out."""
+def scored_rows(rows: Sequence[AnswerRow], order: Sequence[str] = LADDER) -> list[AnswerRow]:
+    """``rows`` with `checks_score` and `agreement_score` computed anew, and `correct` where the question is one of our own.
+
+    ``order`` has the rows' models, cheapest first: answers are compared with those of cheaper models.
+    """
     questions = {question.id: question for question in panel_questions()}
+    by_question: dict[str, list[AnswerRow]] = defaultdict(list)
+    for row in rows:
+        by_question[row.question_id].append(row)
     schemas = JsonSchemaValidator()
     scored: list[AnswerRow] = []
     for row in rows:
-        if row.question_id not in questions:
-            continue
-        case = _case(row, cheaper_answers(row, rows))
+        case = _case(row, cheaper_answers(row, by_question[row.question_id], order))
+        own = questions.get(row.question_id)
         scored.append(
             replace(
                 row,
-                correct=is_right(questions[row.question_id], row.answer, cut_off=row.finish_reason == Ending.LENGTH.value),
+                correct=is_right(own, row.answer, cut_off=row.finish_reason == Ending.LENGTH.value) if own else row.correct,
                 checks_score=checks.opinion_of(case, schemas).score,
                 agreement_score=agreement.opinion_of(case).score,
             )

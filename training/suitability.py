@@ -31,21 +31,17 @@ from training.suitability_fit import (
     complexity_effects,
     fit_model,
 )
-from training.suitability_more import count_more
+from training.suitability_table import COMPLEXITIES, DOMAINS, UNKNOWN, as_table, no_counts, record_of
 from training.tables import read_outcomes, read_questions
 from training.taxonomy import EVERYDAY_SHARE, TOKENS_MAX, shares_right
-from training.taxonomy_labels import LABELS
 from training.taxonomy_labels import complexity as complexity_of
 from training.taxonomy_labels import domain as domain_of
 
-DOMAINS = LABELS["domain"]
-COMPLEXITIES = LABELS["reasoning_complexity"]
 LOCAL_PRIOR_LOW = {"smollm2-135m": 0.30, "qwen2.5-coder-0.5b": 0.55, "qwen2.5-coder-1.5b": 0.70}
 """Prior success rates of the local models on requests of low complexity, from five trial questions each (2, 4 and 5 right, shrunk to
 one half). They only fix where the ability prior is centred; recorded local answers override them."""
 EVERYDAY_DOMAINS = ("general", "language", "science", "math", "computing", "humanities")
 """Everyday requests in the reference mix: low complexity, spread evenly over these domains."""
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +63,23 @@ def main() -> None:
     counts = count_recorded(outcomes, train)
     local = read_local_answers(arguments.local_answers)
     effects = complexity_effects(list(counts.values()))
-    for folder in arguments.more:
-        count_more(folder, heads, counts)
     local_counts = count_local(local, heads)
     fits = fit_all(counts, local_counts, effects)
     metrics = evaluate(outcomes, dev.index, cells_of=heads.cells([dev.text[key] for key in dev.index]), fits=fits)
     print(json.dumps(metrics, indent=1), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     mix = reference_mix(train)
-    table = as_table(fits, {**counts, **local_counts}, mix=mix)
+    answers = {name: found.answers for name, found in (counts | local_counts).items()}
+    table = as_table({name: record_of(fit, answers.get(name, no_counts().answers), mix) for name, fit in fits.items()})
     (arguments.out / "suitability.json").write_text(table, encoding="utf-8")
     taxonomy = load_manifest(arguments.taxonomy).fingerprint
-    _publish(arguments.out, metrics, local, mix=mix, taxonomy=taxonomy, seconds=time.monotonic() - started)
+    _publish(arguments.out, metrics, local, taxonomy=taxonomy, mix=mix, seconds=time.monotonic() - started)
     print(f"published {arguments.out}: {len(fits) - 1} models, {len(local)} local answers, in {time.monotonic() - started:.0f} s")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.suitability", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory")
-    parser.add_argument("--more", type=Path, action="append", default=[], help="further directory whose answers count, may be repeated")
     parser.add_argument("--local-answers", type=Path, default=Path("training/local_answers.jsonl"), help="labelled answers of local models")
     parser.add_argument("--encoder", type=Path, default=Path("artifacts/encoder"), help="folder of the encoder")
     parser.add_argument("--taxonomy", type=Path, default=Path("artifacts/taxonomy"), help="folder of the taxonomy heads")
@@ -104,7 +98,7 @@ def _cells(questions: list[dict[str, Any]], shares: dict[str, float], split: str
 
 def count_recorded(outcomes: dict[str, list[Any]], train: Cells) -> dict[str, Counts]:
     """Counts by recorded model over the training questions, each in its true cell."""
-    counts: dict[str, Counts] = defaultdict(_no_counts)
+    counts: dict[str, Counts] = defaultdict(no_counts)
     columns = (outcomes[name] for name in ("question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"))
     for question, model, correct, completion, reasoning in zip(*columns, strict=True):
         if question in train.index:
@@ -113,10 +107,6 @@ def count_recorded(outcomes: dict[str, list[Any]], train: Cells) -> dict[str, Co
             counts[model].right[cell] += float(bool(correct))
             counts[model].tokens[cell] += (completion or 0) + (reasoning or 0)
     return dict(counts)
-
-
-def _no_counts() -> Counts:
-    return Counts.empty(len(DOMAINS), len(COMPLEXITIES))
 
 
 def read_local_answers(path: Path) -> list[dict[str, Any]]:
@@ -129,7 +119,7 @@ def read_local_answers(path: Path) -> list[dict[str, Any]]:
 
 def count_local(answers: list[dict[str, Any]], heads: TaxonomyHeads) -> dict[str, Counts]:
     """Counts by local model; each answer is spread over the cells as the classifier sees its question, as at run time."""
-    counts = {model: _no_counts() for model in LOCAL_PRIOR_LOW}
+    counts = {model: no_counts() for model in LOCAL_PRIOR_LOW}
     if answers:
         weights = heads.cells([answer["question"] for answer in answers])
         for answer, weight in zip(answers, weights, strict=True):
@@ -145,7 +135,7 @@ def fit_all(recorded: dict[str, Counts], local: dict[str, Counts], effects: Floa
     fits = {model: fit_model(counts, effects, ability_prior=0.0, tokens_prior=tokens) for model, counts in recorded.items()}
     for model, counts in local.items():
         fits[model] = fit_model(counts, effects, ability_prior=ability_for(LOCAL_PRIOR_LOW[model], low), tokens_prior=tokens)
-    fits[UNKNOWN] = fit_model(_no_counts(), effects, ability_prior=0.0, tokens_prior=tokens)
+    fits[UNKNOWN] = fit_model(no_counts(), effects, ability_prior=0.0, tokens_prior=tokens)
     return fits
 
 
@@ -159,29 +149,7 @@ def reference_mix(train: Cells) -> Floats:
     return (1.0 - EVERYDAY_SHARE) * recorded / recorded.sum() + EVERYDAY_SHARE * everyday / everyday.sum()
 
 
-def as_table(fits: dict[str, Fit], counts: dict[str, Counts], *, mix: Floats) -> str:
-    """The artifact: by model and cell ``[α, β, answers, mean output tokens]``."""
-    models = {name: _record(fit, counts.get(name, _no_counts()), mix) for name, fit in sorted(fits.items())}
-    unknown = models.pop(UNKNOWN)
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(record, separators=(',', ':'))}" for name, record in models.items())
-    return f'{{"unknown": {json.dumps(unknown, separators=(",", ":"))},\n"models": {{\n{lines}\n}}}}\n'
-
-
-def _record(fit: Fit, counts: Counts, mix: Floats) -> dict[str, Any]:
-    overall = (*fit.standardised(mix), float(counts.answers.sum()), float((mix * fit.tokens).sum()))
-    cells = {
-        f"{domain}/{complexity}": _figures(*(float(table[d, c]) for table in (fit.alpha, fit.beta, counts.answers, fit.tokens)))
-        for d, domain in enumerate(DOMAINS)
-        for c, complexity in enumerate(COMPLEXITIES)
-    }
-    return {"overall": _figures(*overall), "cells": cells}
-
-
-def _figures(alpha: float, beta: float, answers: float, tokens: float) -> list[float]:
-    return [round(alpha, 4), round(beta, 4), round(answers), round(tokens, 1)]
-
-
-def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, mix: Floats, taxonomy: str, seconds: float) -> None:
+def _publish(folder: Path, metrics: dict[str, Any], local: list[dict[str, Any]], *, taxonomy: str, mix: Floats, seconds: float) -> None:
     write_manifest(
         folder,
         name="suitability",

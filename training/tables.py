@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from router_service.domain.descriptors import Descriptors
@@ -23,9 +24,10 @@ def read_questions(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_outcomes(folder: Path) -> dict[str, list[Any]]:
-    """Who answered which question rightly, with how many tokens: columns of equal length."""
+    """Who answered which question rightly, with how many tokens: columns of equal length. Answers without a label are left out."""
     columns = ["question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"]
-    return pq.read_table(existing(folder / "responses.parquet"), columns=columns).to_pydict()
+    table = pq.read_table(existing(folder / "responses.parquet"), columns=columns)
+    return table.filter(pc.is_valid(table["correct"])).to_pydict()
 
 
 def read_cards(folder: Path) -> dict[str, Descriptors]:

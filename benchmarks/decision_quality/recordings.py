@@ -71,6 +71,8 @@ class Recordings:
 def read_recordings(folder: Path, arenas: Iterable[str], *, texts_of: str) -> Recordings:
     """The recordings of ``arenas``; only answers to questions of the split ``texts_of`` keep their texts.
 
+    Answers without a label are left out.
+
     Ends the program with the expected layout when a file is missing.
     """
     wanted = set(arenas)
@@ -90,7 +92,7 @@ def _read_answers(path: Path, questions: Mapping[str, Question], texts_of: str) 
     for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=columns):
         for row in batch.to_pylist():
             asked = questions.get(row["question_id"])
-            if asked is not None and asked.arena == row["arena"]:
+            if asked is not None and asked.arena == row["arena"] and row["correct"] is not None:
                 answers.setdefault(asked.id, {})[row["model"]] = _answer(row, with_text=asked.split == texts_of)
     return answers
 

@@ -13,9 +13,10 @@ from math import sqrt
 from router_service.domain.models import CandidateModel
 from router_service.domain.planning import order_models
 from router_service.domain.ports import FastClassifier, QualityPredictor, Reading, SlowClassifier
-from router_service.domain.routing import Plan, Query, RouteKind, RoutingPolicy
-from router_service.domain.suitability import Suitability, SuitabilityTable, category_weights
-from router_service.domain.taxonomy import Taxonomy, assess
+from router_service.domain.routing import Plan, Query, RouteKind, RoutingPolicy, weighed
+from router_service.domain.suitability import Suitability, SuitabilityTable
+from router_service.domain.taxonomy import assess
+from router_service.domain.weighing import measured_suitability
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class LearnedDecider:
         slow = await self._slow.classify(query.messages[-1]) if self._slow else None
         taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
         predicted = await self._predictor.predict(reading.vector)
-        suitability = self._suitability(taxonomy, predicted)
+        measured = measured_suitability(self._table, self._models, taxonomy)
+        suitability = self._blended(measured, predicted)
         known = sum(model.name in predicted for model in self._models)
         spent_s = self._clock() - started
         order = order_models(self._models, constraints=query.constraints, suitability=suitability, input_tokens=reading.input_tokens)
@@ -79,6 +81,7 @@ class LearnedDecider:
             policy_hash=self._policy.policy_hash,
             queue_s=reading.queue_s,
             inference_s=reading.inference_s + spent_s,
+            weighed=weighed(self._models, query, reading, predicted=suitability, measured=measured),
         )
 
     def _grounds(self, predicted: Mapping[str, Suitability]) -> tuple[str, ...]:
@@ -88,10 +91,5 @@ class LearnedDecider:
         grounds = f"quality of {len(known)} of {len(self._models)} models was predicted for this request"
         return (f"{grounds}, of {guessed} from price, context, family and size alone" if guessed else grounds,)
 
-    def _suitability(self, taxonomy: Taxonomy, predicted: Mapping[str, Suitability]) -> dict[str, Suitability]:
-        weights = category_weights(taxonomy) if taxonomy.clear else None
-        found: dict[str, Suitability] = {}
-        for model in self._models:
-            measured = self._table.overall(model.name) if weights is None else self._table.for_category(model.name, weights)
-            found[model.name] = self._blend.mix(predicted[model.name], measured) if model.name in predicted else measured
-        return found
+    def _blended(self, measured: Mapping[str, Suitability], predicted: Mapping[str, Suitability]) -> dict[str, Suitability]:
+        return {name: self._blend.mix(predicted[name], phi) if name in predicted else phi for name, phi in measured.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -12,8 +12,9 @@ from router_service.domain.errors import RoutingError
 from router_service.domain.models import CandidateModel, Constraints
 from router_service.domain.planning import ModelOrder, order_models
 from router_service.domain.ports import ConversationReader, FastClassifier, Reading, SlowClassifier
-from router_service.domain.suitability import Suitability, SuitabilityTable, category_weights
+from router_service.domain.suitability import Suitability, SuitabilityTable
 from router_service.domain.taxonomy import ClearRule, Taxonomy, assess
+from router_service.domain.weighing import Weighed, measured_suitability, weigh
 
 
 class RouteKind(Enum):
@@ -26,15 +27,19 @@ class RouteKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request to plan: the texts of its conversation, last one last, and what the plan must respect."""
+    """A request to plan: the texts of its conversation, last one last, and what the plan must respect.
+
+    With ``explain`` the plan tells what was predicted of every model.
+    """
 
     messages: tuple[str, ...]
     constraints: Constraints
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The models to try and everything the choice rests on. Times are in seconds."""
+    """The models to try and everything the choice rests on. Times are in seconds; ``weighed`` is empty unless it was asked for."""
 
     order: ModelOrder
     kind: RouteKind
@@ -44,6 +49,7 @@ class Plan:
     policy_hash: str
     queue_s: float
     inference_s: float
+    weighed: tuple[Weighed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +119,8 @@ class TaxonomyDecider:
         slow = await self._slow.classify(query.messages[-1]) if self._slow else None
         classify_s = self._clock() - started
         taxonomy = assess(fast, slow=slow, slow_weight=self._policy.slow_weight, rule=self._policy.clear_rule)
-        order = order_models(
-            self._models, constraints=query.constraints, suitability=self._suitability(taxonomy), input_tokens=reading.input_tokens
-        )
+        measured = measured_suitability(self._table, self._models, taxonomy)
+        order = order_models(self._models, constraints=query.constraints, suitability=measured, input_tokens=reading.input_tokens)
         return Plan(
             order=order,
             kind=RouteKind.TAXONOMY if taxonomy.clear else RouteKind.PRIOR,
@@ -125,13 +130,22 @@ class TaxonomyDecider:
             policy_hash=self._policy.policy_hash,
             queue_s=reading.queue_s,
             inference_s=reading.inference_s + classify_s,
+            weighed=weighed(self._models, query, reading, predicted=measured, measured=measured),
         )
 
-    def _suitability(self, taxonomy: Taxonomy) -> dict[str, Suitability]:
-        if taxonomy.clear:
-            weights = category_weights(taxonomy)
-            return {model.name: self._table.for_category(model.name, weights) for model in self._models}
-        return {model.name: self._table.overall(model.name) for model in self._models}
+
+def weighed(
+    models: Sequence[CandidateModel],
+    query: Query,
+    reading: Reading,
+    *,
+    predicted: Mapping[str, Suitability],
+    measured: Mapping[str, Suitability],
+) -> tuple[Weighed, ...]:
+    """What was predicted of every model, if the query asks for it."""
+    if not query.explain:
+        return ()
+    return weigh(models, constraints=query.constraints, predicted=predicted, measured=measured, input_tokens=reading.input_tokens)
 
 
 def _category_reasons(taxonomy: Taxonomy, rule: ClearRule) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ from router_service.domain.models import CandidateModel, Constraints
 from router_service.domain.planning import Exclusion, PlannedModel
 from router_service.domain.routing import Plan, Query, RouteKind
 from router_service.domain.taxonomy import AxisDistribution, Taxonomy
+from router_service.domain.weighing import Weighed
 
 
 def query_from_wire(request: router_service_pb2.RouteRequest, defaults: ConstraintDefaults) -> Query:
     """The domain's query of a request that was checked."""
-    return Query(tuple(message.content for message in request.messages), _constraints(request, defaults))
+    return Query(tuple(message.content for message in request.messages), _constraints(request, defaults), explain=request.explain)
 
 
 def _constraints(request: router_service_pb2.RouteRequest, defaults: ConstraintDefaults) -> Constraints:
@@ -45,6 +46,7 @@ def plan_to_wire(plan: Plan) -> plan_pb2.Plan:
         reasons=list(plan.reasons),
         input_tokens=plan.input_tokens,
         policy_hash=plan.policy_hash,
+        weighed=[_weighed(model) for model in plan.weighed],
     )
 
 
@@ -62,6 +64,21 @@ def _planned(model: PlannedModel) -> plan_pb2.PlannedModel:
 
 def _excluded(exclusion: Exclusion) -> plan_pb2.ExcludedModel:
     return plan_pb2.ExcludedModel(model=exclusion.model, cause=f"CAUSE_{exclusion.cause.name}", detail=exclusion.detail)
+
+
+def _weighed(model: Weighed) -> plan_pb2.WeighedModel:
+    estimate, measured = model.estimate, model.measured
+    return plan_pb2.WeighedModel(
+        model=estimate.model.name,
+        suitability=measured.mean,
+        suitability_stddev=min(measured.stddev, 0.5),
+        observations=measured.observations,
+        measured=measured.measured,
+        predicted_quality=estimate.suitability.mean,
+        quality_stddev=min(estimate.suitability.stddev, 0.5),
+        predicted_cost_nano_usd=estimate.cost_nano_usd,
+        predicted_output_tokens=estimate.output_tokens,
+    )
 
 
 def _kind(kind: RouteKind) -> plan_pb2.RouteKind:

@@ -178,6 +178,8 @@ def plan() -> plan_pb2.Plan:
     axis.distribution.add(label="geography", probability=0.9)
     axis.distribution.add(label="other", probability=0.1)
     result.taxonomy.clear = True
+    result.weighed.add(model="large", suitability=0.9, suitability_stddev=0.05, observations=1200, measured=True, predicted_quality=0.91)
+    result.weighed.add(model="small", suitability=0.4, suitability_stddev=0.1, predicted_quality=0.5, predicted_output_tokens=77)
     return result
 
 

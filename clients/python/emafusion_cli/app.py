@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, keys, models, route, trace, up
+from emafusion_cli.commands import ask, config, demo, doctor, feedback, judge, keys, models, record, route, trace, up
 from emafusion_cli.failures import KNOWN, ExitCode, explain
 from emafusion_cli.surroundings import CONNECTION, ERR, ConnectionOptions
 
@@ -45,6 +45,7 @@ app.command()(trace.trace)
 app.command()(feedback.feedback)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+app.command(context_settings=record.PASSED_ON)(record.record)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")

@@ -57,7 +57,7 @@ def on_free_ports(loaded: LoadedSettings, environ: Mapping[str, str]) -> tuple[L
     ports = iter(free_ports(len(models) + len(SERVICES)))
     overrides = dict(environ)
     for model, _ in models:
-        overrides[f"EMAFUSION__MODELS__{_variable(model.name)}__ENDPOINT"] = f"http://127.0.0.1:{next(ports)}/v1"
+        overrides[endpoint_variable(model.name)] = f"http://127.0.0.1:{next(ports)}/v1"
     for service in SERVICES:
         port = next(ports)
         overrides[f"EMAFUSION__SERVICES__{service.upper()}__LISTEN"] = f"127.0.0.1:{port}"
@@ -129,5 +129,7 @@ def _require_free_ports(specs: tuple[ProcessSpec, ...]) -> None:
             )
 
 
-def _variable(name: str) -> str:
-    return re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
+def endpoint_variable(model: str) -> str:
+    """The environment variable that overrides where ``model`` is reached."""
+    name = re.sub(r"[^A-Z0-9]+", "_", model.upper()).strip("_")
+    return f"EMAFUSION__MODELS__{name}__ENDPOINT"

@@ -87,8 +87,23 @@ class ExcludedModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedModel:
+    """The numbers of one model for a request: Φ as it was measured on ``observations`` answers, and what was predicted from it."""
+
+    model: str
+    suitability: float
+    suitability_stddev: float
+    observations: int
+    measured: bool
+    predicted_quality: float
+    quality_stddev: float
+    predicted_cost_nano_usd: int
+    predicted_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Models to try, in order of escalation."""
+    """Models to try, in order of escalation. ``weighed`` has every configured model when the router was asked to explain."""
 
     models: tuple[PlannedModel, ...]
     excluded: tuple[ExcludedModel, ...]
@@ -98,6 +113,7 @@ class Plan:
     reasons: tuple[str, ...]
     input_tokens: int
     policy_hash: str
+    weighed: tuple[WeighedModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,9 +100,9 @@ class EmafusionClient:
             call.cancel()
         raise IncompleteStream
 
-    async def route(self, question: Question | str, *, timeout_s: float | None = None) -> Routing:
-        """The router's plan for the question."""
-        request = encode.route_request(_question(question))
+    async def route(self, question: Question | str, *, explain: bool = False, timeout_s: float | None = None) -> Routing:
+        """The router's plan for the question; with ``explain`` it holds the numbers of every configured model."""
+        request = encode.route_request(_question(question), explain=explain)
         return decode.routing(await _answered(_given(self._router, "router").Route(request, timeout=timeout_s, metadata=self._metadata)))
 
     async def judge(self, question: JudgeQuestion, *, timeout_s: float | None = None) -> Judgement:

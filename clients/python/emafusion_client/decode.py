@@ -27,6 +27,7 @@ from emafusion_client.answers import (
     Timing,
     Usage,
     Verdict,
+    WeighedModel,
 )
 from emafusion_client.vocabulary import Defect, ExclusionCause, JudgeStatus, RouteKind
 
@@ -93,6 +94,21 @@ def plan(message: plan_pb2.Plan) -> Plan:
         reasons=tuple(message.reasons),
         input_tokens=message.input_tokens,
         policy_hash=message.policy_hash,
+        weighed=tuple(_weighed(model) for model in message.weighed),
+    )
+
+
+def _weighed(message: plan_pb2.WeighedModel) -> WeighedModel:
+    return WeighedModel(
+        model=message.model,
+        suitability=message.suitability,
+        suitability_stddev=message.suitability_stddev,
+        observations=message.observations,
+        measured=message.measured,
+        predicted_quality=message.predicted_quality,
+        quality_stddev=message.quality_stddev,
+        predicted_cost_nano_usd=message.predicted_cost_nano_usd,
+        predicted_output_tokens=message.predicted_output_tokens,
     )
 
 

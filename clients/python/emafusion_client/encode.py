@@ -79,12 +79,13 @@ def stream_request(
 
 
 @_refusing
-def route_request(question: Question) -> router_service_pb2.RouteRequest:
+def route_request(question: Question, *, explain: bool = False) -> router_service_pb2.RouteRequest:
     """The part of the question that the router needs."""
     return router_service_pb2.RouteRequest(
         messages=[_message(message) for message in question.messages],
         params=_generation(question.generation),
         constraints=_constraints(question.constraints),
+        explain=explain,
     )
 
 

@@ -96,3 +96,17 @@ async def test_route_judge_and_feedback_print_what_the_services_say(tmp_path: Pa
     assert "recorded for d1: correct=False" in told.out
     assert "No spans are known for it" in traced.out
     assert "decision d1: completed" in traced.out
+
+
+async def test_route_explained_shows_the_numbers_of_every_model() -> None:
+    async with serving() as fakes:
+        explained = await _run("route", "hi", "--explain", "--target", fakes.target)
+        asked = fakes.router.requests[-1]
+        as_json = await _run("route", "hi", "--explain", "--json", "--target", fakes.target)
+    assert asked.explain
+    assert "measured success rates of the request's category" in explained.out
+    lines = {line.split()[1]: line.split() for line in explained.out.splitlines() if " small " in line or " large " in line}
+    assert lines["small"][:9] == ["0", "small", "0.40", "0.10", "none", "0.50", "0.00", "77", "$0"]
+    assert lines["large"][:10] == ["–", "large", "0.90", "0.05", "1,200", "0.91", "0.00", "0", "$0", "disabled:"]
+    assert "geography  0.90        other 0.10" in explained.out
+    assert json.loads(as_json.out)["plan"]["weighed"][0]["observations"] == 1200

@@ -84,6 +84,20 @@ async def test_plan_has_models_reasons_taxonomy_and_timing(stub: RouterServiceAs
     assert 0 < timing.inference.ToNanoseconds() <= timing.total.ToNanoseconds()
 
 
+async def test_an_explanation_has_the_numbers_of_every_model(stub: RouterServiceAsyncStub) -> None:
+    asked = request(models_max=1)
+    asked.explain = True
+    plan = (await stub.Route(asked)).plan
+    assert [model.model for model in plan.weighed] == sorted(
+        [*(model.model for model in plan.models), *(out.model for out in plan.excluded)]
+    )
+    planned, weighed = plan.models[0], {model.model: model for model in plan.weighed}
+    same = weighed[planned.model]
+    assert (same.predicted_quality, same.predicted_cost_nano_usd) == (planned.predicted_quality, planned.predicted_cost_nano_usd)
+    assert all(0.0 < model.suitability < 1.0 and 0.0 < model.suitability_stddev <= 0.5 for model in plan.weighed)
+    assert not (await stub.Route(request(models_max=1))).plan.weighed
+
+
 async def test_unclear_category_falls_back_on_overall_rates(tmp_path: Path, blocked_event_loop_is_an_error: BlockBuster) -> None:
     router = {"taxonomy": {"clear_probability_min": 1.0}}
     async with served(tmp_path, blocked_event_loop_is_an_error, router=router) as stub:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,24 @@ from judge_service.adapters.calibration_file import load_calibration
 from judge_service.domain.candidates import LogprobFigures
 from judge_service.domain.verdicts import Defect
 from providers.errors import ServerFault
-from providers.port import ChatEvent, Chunk, Finished, FinishReason, TokenLogprob, Usage
-from tests.support.models import Answer, ScriptedModel
+from providers.port import ChatEvent, Chunk, Finished, FinishReason, Price, TokenLogprob, Usage
+from servicekit.settings.judge import LlmJudgeSettings
+from tests.support.models import ScriptedModel
+from tests.support.recording import TERMS, given
 from training import panel
 from training.panel_fit import Sample, cross_validate, fit_calibration, fold_calibrations, samples_of
 from training.panel_grading import is_right
+from training.panel_judge import judge_recording
 from training.panel_logistic import auroc, brier, calibration_error, fit_logistic
 from training.panel_questions import AnswerKind, PanelQuestion, panel_questions
-from training.panel_record import record, summary
+from training.panel_recording import cheapest_first, read_recording, read_scores
 from training.panel_rows import LADDER, ROWS_PATH, AnswerRow, cheaper_answers, read_rows, write_rows
 from training.panel_scores import scored_rows
+from training.record.entries import AskedModel, GivenLabel
+from training.record.journal import Journal
+from training.record.labels import ByJournal
+from training.record.layout import write_recording
+from training.record.questions import AskedQuestion, read_questions_file
 
 KINDS = ("agreement", "checks", "confidence", "llm")
 """Kinds of judges that the local models were recorded with."""
@@ -106,14 +115,6 @@ def test_figures_of_merit() -> None:
     assert calibration_error(np.full(4, 0.9), labels) == pytest.approx(0.4)
 
 
-def test_the_summary_of_log_probabilities() -> None:
-    figures = summary([-0.1, -2.0, 0.0, -0.7])
-    assert figures is not None
-    assert figures.mean == pytest.approx(-0.7)
-    assert (figures.tokens, figures.minimum, figures.share_uncertain, figures.first) == (4, -2.0, 0.5, -0.1)
-    assert summary([]) is None
-
-
 def _samples(count: int = 200) -> list[Sample]:
     """The `llm` score decides; the others are noise; every fifth answer has no agreement."""
     random = np.random.default_rng(2)
@@ -155,36 +156,87 @@ def reply(text: str, *, yes: float = 0.8) -> tuple[ChatEvent, ...]:
     return Chunk(text=text, logprobs=(token,)), Finished(finish_reason=FinishReason.STOP, usage=usage, cost_nano_usd=0)
 
 
-async def test_recording_asks_each_model_and_judges_each_distinct_answer_once(tmp_path: Path) -> None:
+LLM = LlmJudgeSettings(kind="llm", model=LADDER[2], style="yes_no")
+
+
+def recorded(folder: Path, *answers: tuple[str, str, bool | None], split: str = "train") -> Path:
+    """A recording of one question of our own: model, answer and label of each; a later model costs more."""
     item = panel_questions()[0]
-    models = {
-        LADDER[0]: ScriptedModel(LADDER[0], Answer(pieces=("flew",), logprobs=(-0.5,))),
-        LADDER[1]: ScriptedModel(LADDER[1], reply("flew")),
-        # Judges the answer that the first two share, answers, and judges its own answer.
-        LADDER[2]: ScriptedModel(LADDER[2], reply("Yes"), reply("flied"), reply("No", yes=0.3)),
-    }
-    path = tmp_path / "rows.jsonl"
+    with Journal(folder) as journal:
+        journal.add([TERMS, AskedQuestion(id=item.id, text=item.text, prompt=item.text, split=split)])
+        for cost, (model, text, right) in enumerate(answers):
+            journal.add(
+                [AskedModel(name=model, provider="", upstream_model=model, input_usd_per_m=0, output_usd_per_m=0, context_tokens=9)]
+            )
+            answer = given(text, question=item.id, model=model, cost=cost)
+            figures = LogprobFigures(tokens=1, mean=-0.5, minimum=-0.5, share_uncertain=0.0, first=-0.5)
+            journal.add([replace(answer, logprobs=figures)])
+            if right is not None:
+                journal.add([GivenLabel(key=answer.key, by="known", score=float(right))])
+        write_recording(folder, journal, [ByJournal("known", journal.labels)])
+    return folder
+
+
+async def test_each_distinct_answer_is_judged_once_and_what_is_judged_stays(tmp_path: Path) -> None:
+    await asyncio.to_thread(recorded, tmp_path, ("a", "flew", True), ("b", "flew", True), ("c", "flied", False), ("d", "unlabelled", None))
+    rows = await asyncio.to_thread(read_recording, tmp_path, ())
     told: list[str] = []
-    await record(models, [item], path=path, tell=told.append)
-    rows = await asyncio.to_thread(read_rows, path)
-    assert [(row.model, row.answer, row.correct) for row in rows] == [
-        (LADDER[0], "flew", True),
-        (LADDER[1], "flew", True),
-        (LADDER[2], "flied", False),
-    ]
-    assert [row.llm_score for row in rows] == [pytest.approx(0.8), pytest.approx(0.8), pytest.approx(0.3)]
+    model = ScriptedModel(LADDER[2], reply("Yes"), reply("No", yes=0.3))
+    for _ in range(2):
+        await judge_recording(tmp_path, rows, judge=LLM, model=model, cost_max_nano_usd=10**9, tell=told.append)
+    scored = await asyncio.to_thread(read_recording, tmp_path, ())
+    scores = {row.row.model: row.row.llm_score for row in scored}
+    assert scores == {"a": pytest.approx(0.8), "b": pytest.approx(0.8), "c": pytest.approx(0.3)}
     assert len(told) == 1
-    await record(models, [item], path=path, tell=told.append)
-    assert await asyncio.to_thread(read_rows, path) == rows
-    for model in models.values():
-        model.assert_script_done()
+    model.assert_script_done()
 
 
-async def test_recording_stops_when_a_model_is_down(tmp_path: Path) -> None:
-    models = {name: ScriptedModel(name, ServerFault("down", model=name)) for name in LADDER[:1]}
-    models |= {name: ScriptedModel(name) for name in LADDER[1:]}
-    with pytest.raises(ServerFault):
-        await record(models, panel_questions()[:1], path=tmp_path / "rows.jsonl", tell=lambda _: None)
+async def test_judging_keeps_to_its_ceiling(tmp_path: Path) -> None:
+    await asyncio.to_thread(recorded, tmp_path, ("a", "flew", True))
+    rows = await asyncio.to_thread(read_recording, tmp_path, ())
+    told: list[str] = []
+    model = ScriptedModel(LADDER[2], price=Price(input_nano_usd_per_mtok=10**9))
+    await judge_recording(tmp_path, rows, judge=LLM, model=model, cost_max_nano_usd=1000, tell=told.append)
+    assert told == ["stopped at the cost ceiling: 1 questions are left"]
+
+
+async def test_a_judge_that_fails_leaves_no_score(tmp_path: Path) -> None:
+    await asyncio.to_thread(recorded, tmp_path, ("a", "flew", True))
+    rows = await asyncio.to_thread(read_recording, tmp_path, ())
+    model = ScriptedModel(LADDER[2], ServerFault("down", model=LADDER[2]))
+    await judge_recording(tmp_path, rows, judge=LLM, model=model, cost_max_nano_usd=10**9, tell=lambda _: None)
+    assert await asyncio.to_thread(read_scores, tmp_path) == {(panel_questions()[0].id, "a"): None}
+
+
+def test_a_recording_becomes_rows_cheapest_model_first(tmp_path: Path) -> None:
+    recorded(tmp_path, ("dear", "flew", True), ("cheap", "flied", False))
+    rows = read_recording(tmp_path, {"train"})
+    assert cheapest_first(rows) == ("dear", "cheap"), "the first of the two costs nothing"
+    assert [(row.row.model, row.row.correct, row.row.finish_reason) for row in rows] == [("cheap", False, "stop"), ("dear", True, "stop")]
+    assert rows[0].row.logprobs is not None
+    assert read_recording(tmp_path, {"dev"}) == []
+
+
+def test_our_own_questions_are_a_file_for_the_recorder_and_its_verifier_grades_them(tmp_path: Path) -> None:
+    lines = panel.own_questions()
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    questions = read_questions_file(path, dev_percent=0)
+    assert [(each.id, each.text) for each in questions] == [(each.id, each.text) for each in panel_questions()]
+    first = panel_questions()[0]
+    verified = {"question_id": first.id, "answer": first.accepted[0], "finish_reason": "stop"}
+    assert panel.grade(json.dumps(verified))
+    assert not panel.grade(json.dumps(verified | {"answer": "something else"}))
+
+
+def test_a_calibration_is_fitted_on_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(tmp_path / "own", ("a", "flew", True), ("b", "flied", False))
+    panel.main(["fit", "--data", str(tmp_path / "own"), "--artifact", str(tmp_path / "calibration")])
+    assert "too few answers" in capsys.readouterr().out
+    assert load_calibration(tmp_path / "calibration").backoff.weights
+    recorded(tmp_path / "easy", ("a", "flew", True))
+    with pytest.raises(SystemExit, match="nothing to calibrate on"):
+        panel.main(["fit", "--data", str(tmp_path / "easy"), "--artifact", str(tmp_path / "calibration")])
 
 
 def test_rows_survive_their_file_and_are_scored_against_cheaper_answers(tmp_path: Path) -> None:
@@ -207,10 +259,12 @@ def test_rows_survive_their_file_and_are_scored_against_cheaper_answers(tmp_path
     write_rows(tmp_path / "rows.jsonl", rows)
     assert read_rows(tmp_path / "rows.jsonl") == rows
     assert [row.model for row in cheaper_answers(rows[2], rows)] == list(LADDER[:2])
-    scored = scored_rows([*rows, replace(base, question_id="gone")])
-    assert [row.correct for row in scored] == [True, True, False]
-    assert [row.agreement_score for row in scored] == [None, 1.0, 0.0]
-    assert [row.checks_score for row in scored] == [1.0, 1.0, 1.0]
+    scored = scored_rows([*rows, replace(base, question_id="theirs", answer="flied", correct=True)])
+    assert [row.correct for row in scored] == [True, True, False, True], "questions of others keep their label"
+    assert [row.agreement_score for row in scored] == [None, 1.0, 0.0, None]
+    assert [row.checks_score for row in scored] == [1.0, 1.0, 1.0, 1.0]
+    reversed_order = scored_rows(rows, LADDER[::-1])
+    assert [row.agreement_score for row in reversed_order] == [0.5, 0.0, None]
 
 
 def test_fitting_writes_an_artifact_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,3 +282,13 @@ def test_the_shipped_calibration_is_what_the_recorded_rows_give() -> None:
     shipped = load_calibration(panel.ARTIFACT)
     again = fit_calibration(samples_of(scored_rows(read_rows(ROWS_PATH))), version=shipped.version)
     assert again == shipped
+
+
+def test_a_recording_of_our_own_questions_becomes_the_committed_form(tmp_path: Path) -> None:
+    recorded(tmp_path / "own", (LADDER[0], "flew", True), (LADDER[1], "flied", True))
+    panel.main(["rows", "--data", str(tmp_path / "own"), "--rows", str(tmp_path / "rows.jsonl")])
+    rows = read_rows(tmp_path / "rows.jsonl")
+    assert [(row.model, row.correct, row.agreement_score) for row in rows] == [(LADDER[1], False, 0.0), (LADDER[0], True, None)]
+    recorded(tmp_path / "other", ("theirs", "flew", True))
+    with pytest.raises(SystemExit, match="answers of theirs"):
+        panel.main(["rows", "--data", str(tmp_path / "other"), "--rows", str(tmp_path / "rows.jsonl")])

@@ -1,4 +1,4 @@
-"""`python -m training.adapt` and `training.suitability --more` on a small directory of labelled answers."""
+"""`python -m training.adapt` on a small directory of labelled answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from router_service.adapters.newcomer_files import read_adapted
 from servicekit.artifacts import load_manifest
 from training import adapt
-from training.suitability_fit import Counts
-from training.suitability_more import count_more
 
 pa: Any = pytest.importorskip("pyarrow", reason="needs the extra `recorded`")
 pq: Any = pytest.importorskip("pyarrow.parquet")
@@ -68,18 +64,3 @@ def test_labelled_answers_become_beliefs(
 def test_a_model_without_answers_is_named(name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match=f"{name}: no "):
         adapt_with(monkeypatch, data, tmp_path / "adapted.json", "--models", name)
-
-
-class EvenCells:
-    """Places every text evenly in all cells."""
-
-    def cells(self, texts: list[str]) -> npt.NDArray[np.float64]:
-        return np.full((len(texts), 12, 3), 1.0 / 36.0)
-
-
-def test_a_further_directory_adds_a_new_model_to_the_counts(data: Path) -> None:
-    counts: dict[str, Counts] = {}
-    count_more(data, EvenCells(), counts)
-    assert counts["fresh"].answers.sum() == pytest.approx(4.0)
-    assert counts["fresh"].right.sum() == pytest.approx(2.0)
-    assert counts["fresh"].tokens.sum() == pytest.approx(80.0)

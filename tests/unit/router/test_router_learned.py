@@ -108,3 +108,15 @@ async def test_the_more_an_answer_is_worth_the_dearer_the_model(worth: int, chos
     wanted = replace(constraints(models_max=1), answer_worth_nano_usd=worth)
     plan = await decider(FixedPredictor(cheap=0.3, middle=0.8, dear=0.9)).decide(Query(("hello",), wanted), READING)
     assert [entry.estimate.model.name for entry in plan.order.planned] == [chosen]
+
+
+async def test_an_explanation_tells_apart_what_was_measured_and_what_was_predicted() -> None:
+    made = decider(FixedPredictor(cheap=0.6))
+    plan = await made.decide(Query(("hello",), constraints(models_max=1), explain=True), READING)
+    numbers = {entry.estimate.model.name: (round(entry.measured.mean, 3), round(entry.estimate.quality, 3)) for entry in plan.weighed}
+    planned = {entry.estimate.model.name for entry in plan.order.planned}
+    assert numbers["cheap"][1] == 0.6
+    assert numbers["cheap"][0] != 0.6
+    assert numbers["dear"] == (0.9, 0.9)
+    assert set(numbers) > planned, "the models left out are explained too"
+    assert (await made.decide(Query(("hello",), constraints(models_max=1)), READING)).weighed == ()

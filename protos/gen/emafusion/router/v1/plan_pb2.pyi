@@ -98,8 +98,30 @@ class ExcludedModel(_message.Message):
     detail: str
     def __init__(self, model: _Optional[str] = ..., cause: _Optional[_Union[ExcludedModel.Cause, str]] = ..., detail: _Optional[str] = ...) -> None: ...
 
+class WeighedModel(_message.Message):
+    __slots__ = ("model", "suitability", "suitability_stddev", "observations", "measured", "predicted_quality", "quality_stddev", "predicted_cost_nano_usd", "predicted_output_tokens")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SUITABILITY_FIELD_NUMBER: _ClassVar[int]
+    SUITABILITY_STDDEV_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_STDDEV_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    suitability: float
+    suitability_stddev: float
+    observations: int
+    measured: bool
+    predicted_quality: float
+    quality_stddev: float
+    predicted_cost_nano_usd: int
+    predicted_output_tokens: int
+    def __init__(self, model: _Optional[str] = ..., suitability: _Optional[float] = ..., suitability_stddev: _Optional[float] = ..., observations: _Optional[int] = ..., measured: _Optional[bool] = ..., predicted_quality: _Optional[float] = ..., quality_stddev: _Optional[float] = ..., predicted_cost_nano_usd: _Optional[int] = ..., predicted_output_tokens: _Optional[int] = ...) -> None: ...
+
 class Plan(_message.Message):
-    __slots__ = ("models", "excluded", "kind", "taxonomy", "reasons", "input_tokens", "policy_hash")
+    __slots__ = ("models", "excluded", "kind", "taxonomy", "reasons", "input_tokens", "policy_hash", "weighed")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +129,7 @@ class Plan(_message.Message):
     REASONS_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
+    WEIGHED_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[PlannedModel]
     excluded: _containers.RepeatedCompositeFieldContainer[ExcludedModel]
     kind: RouteKind
@@ -114,4 +137,5 @@ class Plan(_message.Message):
     reasons: _containers.RepeatedScalarFieldContainer[str]
     input_tokens: int
     policy_hash: str
-    def __init__(self, models: _Optional[_Iterable[_Union[PlannedModel, _Mapping]]] = ..., excluded: _Optional[_Iterable[_Union[ExcludedModel, _Mapping]]] = ..., kind: _Optional[_Union[RouteKind, str]] = ..., taxonomy: _Optional[_Union[Taxonomy, _Mapping]] = ..., reasons: _Optional[_Iterable[str]] = ..., input_tokens: _Optional[int] = ..., policy_hash: _Optional[str] = ...) -> None: ...
+    weighed: _containers.RepeatedCompositeFieldContainer[WeighedModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[PlannedModel, _Mapping]]] = ..., excluded: _Optional[_Iterable[_Union[ExcludedModel, _Mapping]]] = ..., kind: _Optional[_Union[RouteKind, str]] = ..., taxonomy: _Optional[_Union[Taxonomy, _Mapping]] = ..., reasons: _Optional[_Iterable[str]] = ..., input_tokens: _Optional[int] = ..., policy_hash: _Optional[str] = ..., weighed: _Optional[_Iterable[_Union[WeighedModel, _Mapping]]] = ...) -> None: ...

@@ -29,7 +29,7 @@ from emafusion.common.v1 import usage_pb2 as emafusion_dot_common_dot_v1_dot_usa
 from emafusion.router.v1 import plan_pb2 as emafusion_dot_router_dot_v1_dot_plan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(emafusion/router/v1/router_service.proto\x12\x13\x65mafusion.router.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\"\xb5\x02\n\x0b\x43onstraints\x12&\n\x19\x61ttempt_cost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x61llow_models\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65ny_models\x18\x03 \x03(\t\x12\x1d\n\x15required_capabilities\x18\x04 \x03(\t\x12\x17\n\nmodels_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fsuitability_min\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\"\n\x15\x61nswer_worth_nano_usd\x18\x07 \x01(\x03H\x03\x88\x01\x01\x42\x1c\n\x1a_attempt_cost_max_nano_usdB\r\n\x0b_models_maxB\x12\n\x10_suitability_minB\x18\n\x16_answer_worth_nano_usd\"\xac\x01\n\x0cRouteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x35\n\x0b\x63onstraints\x18\x03 \x01(\x0b\x32 .emafusion.router.v1.Constraints\"e\n\rRouteResponse\x12\'\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"H\n\x11\x42\x61tchRouteRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteRequest\"u\n\x0cRouteOutcome\x12)\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.PlanH\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"v\n\x12\x42\x61tchRouteResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo2\xac\x02\n\rRouterService\x12S\n\x05Route\x12!.emafusion.router.v1.RouteRequest\x1a\".emafusion.router.v1.RouteResponse\"\x03\x90\x02\x01\x12\x62\n\nBatchRoute\x12&.emafusion.router.v1.BatchRouteRequest\x1a\'.emafusion.router.v1.BatchRouteResponse\"\x03\x90\x02\x01\x12\x62\n\nListModels\x12&.emafusion.router.v1.ListModelsRequest\x1a\'.emafusion.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(emafusion/router/v1/router_service.proto\x12\x13\x65mafusion.router.v1\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a&emafusion/common/v1/error_reason.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\"\xb5\x02\n\x0b\x43onstraints\x12&\n\x19\x61ttempt_cost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x0c\x61llow_models\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65ny_models\x18\x03 \x03(\t\x12\x1d\n\x15required_capabilities\x18\x04 \x03(\t\x12\x17\n\nmodels_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1c\n\x0fsuitability_min\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\"\n\x15\x61nswer_worth_nano_usd\x18\x07 \x01(\x03H\x03\x88\x01\x01\x42\x1c\n\x1a_attempt_cost_max_nano_usdB\r\n\x0b_models_maxB\x12\n\x10_suitability_minB\x18\n\x16_answer_worth_nano_usd\"\xbd\x01\n\x0cRouteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x35\n\x0b\x63onstraints\x18\x03 \x01(\x0b\x32 .emafusion.router.v1.Constraints\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"e\n\rRouteResponse\x12\'\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"H\n\x11\x42\x61tchRouteRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteRequest\"u\n\x0cRouteOutcome\x12)\n\x04plan\x18\x01 \x01(\x0b\x32\x19.emafusion.router.v1.PlanH\x00\x12/\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.emafusion.common.v1.ItemErrorH\x00\x42\t\n\x07outcome\"v\n\x12\x42\x61tchRouteResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.emafusion.router.v1.RouteOutcome\x12+\n\x06timing\x18\x02 \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo2\xac\x02\n\rRouterService\x12S\n\x05Route\x12!.emafusion.router.v1.RouteRequest\x1a\".emafusion.router.v1.RouteResponse\"\x03\x90\x02\x01\x12\x62\n\nBatchRoute\x12&.emafusion.router.v1.BatchRouteRequest\x1a\'.emafusion.router.v1.BatchRouteResponse\"\x03\x90\x02\x01\x12\x62\n\nListModels\x12&.emafusion.router.v1.ListModelsRequest\x1a\'.emafusion.router.v1.ListModelsResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSTRAINTS']._serialized_start=236
   _globals['_CONSTRAINTS']._serialized_end=545
   _globals['_ROUTEREQUEST']._serialized_start=548
-  _globals['_ROUTEREQUEST']._serialized_end=720
-  _globals['_ROUTERESPONSE']._serialized_start=722
-  _globals['_ROUTERESPONSE']._serialized_end=823
-  _globals['_BATCHROUTEREQUEST']._serialized_start=825
-  _globals['_BATCHROUTEREQUEST']._serialized_end=897
-  _globals['_ROUTEOUTCOME']._serialized_start=899
-  _globals['_ROUTEOUTCOME']._serialized_end=1016
-  _globals['_BATCHROUTERESPONSE']._serialized_start=1018
-  _globals['_BATCHROUTERESPONSE']._serialized_end=1136
-  _globals['_LISTMODELSREQUEST']._serialized_start=1138
-  _globals['_LISTMODELSREQUEST']._serialized_end=1157
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1159
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1227
-  _globals['_ROUTERSERVICE']._serialized_start=1230
-  _globals['_ROUTERSERVICE']._serialized_end=1530
+  _globals['_ROUTEREQUEST']._serialized_end=737
+  _globals['_ROUTERESPONSE']._serialized_start=739
+  _globals['_ROUTERESPONSE']._serialized_end=840
+  _globals['_BATCHROUTEREQUEST']._serialized_start=842
+  _globals['_BATCHROUTEREQUEST']._serialized_end=914
+  _globals['_ROUTEOUTCOME']._serialized_start=916
+  _globals['_ROUTEOUTCOME']._serialized_end=1033
+  _globals['_BATCHROUTERESPONSE']._serialized_start=1035
+  _globals['_BATCHROUTERESPONSE']._serialized_end=1153
+  _globals['_LISTMODELSREQUEST']._serialized_start=1155
+  _globals['_LISTMODELSREQUEST']._serialized_end=1174
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1176
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1244
+  _globals['_ROUTERSERVICE']._serialized_start=1247
+  _globals['_ROUTERSERVICE']._serialized_end=1547
 # @@protoc_insertion_point(module_scope)
