@@ -32,18 +32,22 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
-    """Plans ``models``, or raises ``error``."""
+    """Plans ``models``, each with ``quality``, or raises ``error``; waits for ``gate`` first."""
 
     models: tuple[str, ...] = ()
     error: Exception | None = None
+    gate: asyncio.Event | None = None
+    quality: float = 0.5
     requests: list[router_service_pb2.RouteRequest] = field(default_factory=list[router_service_pb2.RouteRequest])
 
     async def Route(self, request: router_service_pb2.RouteRequest, context: Context) -> router_service_pb2.RouteResponse:  # noqa: N802 - the contract's name
         self.requests.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.error is not None:
             raise self.error
         plan = plan_pb2.Plan(
-            models=[plan_pb2.PlannedModel(model=name, predicted_quality=0.5) for name in self.models],
+            models=[plan_pb2.PlannedModel(model=name, predicted_quality=self.quality) for name in self.models],
             kind=plan_pb2.ROUTE_KIND_TAXONOMY,
             input_tokens=7,
             policy_hash="abcdef012345",
@@ -63,10 +67,16 @@ class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
 
 @dataclass
 class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
-    """Judges each text by ``confidences``, others by ``otherwise``; waits for ``gate`` first. ``asked`` is set by a request."""
+    """Judges each text by ``confidences``, others by ``otherwise``, beginnings by ``on_beginnings`` if set; or raises ``error``.
+
+    Waits for ``gate`` first. ``asked`` is set by a request. ``id_suffix`` makes it judge another candidate than it was asked about.
+    """
 
     confidences: Mapping[str, float] = field(default_factory=dict[str, float])
     otherwise: float = 0.9
+    on_beginnings: float | None = None
+    error: Exception | None = None
+    id_suffix: str = ""
     gate: asyncio.Event | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,7 +91,10 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
             except asyncio.CancelledError:
                 self.left.set()
                 raise
-        return judge_service_pb2.JudgeResponse(outcomes=[self._outcome(candidate) for candidate in request.candidates])
+        if self.error is not None:
+            raise self.error
+        beginning = self.on_beginnings if request.panel.judges else None
+        return judge_service_pb2.JudgeResponse(outcomes=[self._outcome(candidate, beginning) for candidate in request.candidates])
 
     def StreamJudge(self, request: object, context: Context) -> AsyncGenerator[judge_service_pb2.StreamJudgeResponse]:  # noqa: N802 - see above
         raise NotImplementedError
@@ -93,10 +106,10 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
         judge_service_pb2_grpc.add_JudgeServiceServicer_to_server(self, server)
         return ("emafusion.judge.v1.JudgeService",)
 
-    def _outcome(self, candidate: judge_service_pb2.Candidate) -> judge_service_pb2.CandidateOutcome:
-        confidence = self.confidences.get(candidate.text, self.otherwise)
+    def _outcome(self, candidate: judge_service_pb2.Candidate, beginning: float | None) -> judge_service_pb2.CandidateOutcome:
+        confidence = self.confidences.get(candidate.text, self.otherwise) if beginning is None else beginning
         verdict = verdict_pb2.Verdict(confidence=confidence, calibration="cal-1", cost_nano_usd=2)
-        return judge_service_pb2.CandidateOutcome(candidate_id=candidate.id, verdict=verdict)
+        return judge_service_pb2.CandidateOutcome(candidate_id=candidate.id + self.id_suffix, verdict=verdict)
 
 
 @dataclass
