@@ -16,6 +16,7 @@ from cascade_service.domain.events import (
     Completion,
     Delta,
     Escalated,
+    Hedge,
     Judged,
     Retracted,
     Routed,
@@ -89,6 +90,16 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         aborted_early=summary.aborted_early,
         tokens_saved=summary.tokens_saved,
         continues_attempt=summary.continues_attempt,
+        hedge=None if summary.hedge is None else _hedge_to_wire(summary.hedge),
+    )
+
+
+def _hedge_to_wire(hedge: Hedge) -> event_pb2.Hedge:
+    return event_pb2.Hedge(
+        endpoint=hedge.endpoint,
+        hedged=hedge.hedged,
+        wasted_cost_nano_usd=hedge.wasted_cost_nano_usd,
+        skipped_endpoints=hedge.skipped_endpoints,
     )
 
 

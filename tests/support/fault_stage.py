@@ -65,6 +65,7 @@ class _Caller:
 
     committed: asyncio.Event
     letters: str = ""
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
     reader: Reader = field(default_factory=Reader)
     completion: event_pb2.Completion | None = None
     error: str = ""
@@ -81,9 +82,16 @@ class _Caller:
                 raise
             self.error = "CANCELLED"
 
+    async def has_seen(self, last: str) -> None:
+        """Returns when the latest events are ``last``."""
+        while not self.letters.endswith(last):
+            self.moved.clear()
+            await self.moved.wait()
+
     def _take(self, response: cascade_service_pb2.StreamCompleteResponse) -> None:
         kind = response.WhichOneof("event") or ""
         self.letters += _LETTERS[kind]
+        self.moved.set()
         match kind:
             case "delta":
                 delta = response.delta
@@ -138,7 +146,7 @@ async def play(row: Row, folder: Path) -> Seen:
         if setup.leaves is not Leaves.NEVER:
             shown = "AdC" if setup.leaves is Leaves.FINAL else row.expected.events[-1]
             await _cue(setup.leaves, upstreams["small"], judge.asked, writing, committed)
-            await _until(lambda: caller.letters.endswith(shown))
+            await caller.has_seen(shown)
             call.cancel()
         await reading
         for upstream in upstreams.values():
@@ -157,11 +165,6 @@ def _asking_once(served: Served) -> grpc.aio.Channel:
 async def _cue(leaves: Leaves, upstream: FakeUpstream, judging: asyncio.Event, writing: asyncio.Event, committed: asyncio.Event) -> None:
     cues = {Leaves.ASKED: upstream.arrived, Leaves.WRITING: writing, Leaves.JUDGING: judging, Leaves.FINAL: committed}
     await cues[leaves].wait()
-
-
-async def _until(holds: Any) -> None:
-    while not holds():
-        await asyncio.sleep(0.005)
 
 
 def _behaviour(part: Part, committed: asyncio.Event, writing: asyncio.Event) -> Behaviour:

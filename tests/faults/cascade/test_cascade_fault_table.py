@@ -13,7 +13,6 @@ from tests.support.fault_rows import Mode, Row
 from tests.support.fault_stage import play
 from tests.support.fault_table import ROWS
 
-
 COST_MAX_NANO_USD = CeilingSettings().cost_max_nano_usd
 
 
