@@ -112,6 +112,12 @@ async def sends_no_utf8(exchange: Exchange) -> None:
     await exchange.hang()
 
 
+async def sends_half_surrogate(exchange: Exchange) -> None:
+    """An event whose text no UTF-8 message can carry on."""
+    await exchange.event(chunk("\ud83d"))
+    await exchange.hang()
+
+
 async def sends_error(exchange: Exchange) -> None:
     """An error object in the stream."""
     await exchange.event({"error": {"message": "the worker died", "code": 500}})
