@@ -22,7 +22,8 @@ from providers.first_chunk import HedgePolicy
 from providers.gemini import GeminiDialect
 from providers.hedged import HedgedModel
 from providers.http import HttpChatModel
-from providers.instrumented import InstrumentedModel, Instruments
+from providers.instrumented import InstrumentedModel
+from providers.instruments import Instruments
 from providers.limit import ConcurrencyLimit, LimitedModel
 from providers.openai import OpenAIDialect
 from providers.patience import Timeouts
