@@ -13,7 +13,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -137,9 +137,9 @@ async def leave(world: World, stage: Stage, writing: asyncio.Event) -> float:
     return took_ms
 
 
-async def _read(call: object) -> None:
+async def _read(call: AsyncIterable[object]) -> None:
     try:
-        async for _ in call:  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType] - a call of grpc is a stream
+        async for _ in call:
             pass
     except asyncio.CancelledError:
         return
