@@ -67,7 +67,7 @@ def _routers() -> Iterator[Row]:
         yield Row(moment="while routing", fault="the router is too slow, no static plan", mode=mode, setup=setup, expected=expected)
 
 
-_HURRIED: Mapping[str, Any] = {"timeout_s": 2.0, "cascade": {"attempt_time_min_ms": 100, "deadline_margin_ms": 400}}
+_HURRIED: Mapping[str, Any] = {"timeout_s": 4.0, "cascade": {"attempt_time_min_ms": 100, "deadline_margin_ms": 2_000}}
 
 
 def _deadlines() -> Iterator[Row]:
