@@ -91,10 +91,12 @@ contracts: $(STAMP) ## Contracts: style, compatibility with the released baselin
 docs-check: $(STAMP) ## Generated documentation is current
 	$(SAY) "generated documentation"
 	$(IN) "$(BIN)/python" -m servicekit.settings.document --check
+	$(IN) "$(BIN)/python" -m tests.support.robustness --check
 
 gen: $(STAMP) ## Generate stubs and documentation
 	$(IN) $(GENERATE)
 	$(IN) "$(BIN)/python" -m servicekit.settings.document
+	$(IN) "$(BIN)/python" -m tests.support.robustness
 
 baseline: $(STAMP) ## Take the present contracts as the baseline that later ones must stay compatible with; for a release
 	$(IN) "$(BIN)/buf" build --exclude-source-info --output protos/baseline.binpb

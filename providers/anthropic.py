@@ -7,12 +7,12 @@ tokens so far, ``message_stop``; ``ping`` and ``error`` anywhere. New kinds of e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from httpx_sse import ServerSentEvent
 from pydantic import JsonValue, ValidationError
 
-from providers.dialect import Ending, HttpCall, Wire
+from providers.dialect import Ending, HttpCall, IfReadable, Wire
 from providers.errors import MalformedResponse
 from providers.failures import error_from_payload
 from providers.port import ChatRequest, Chunk, FinishReason, ModelCard, Role, Usage
@@ -39,7 +39,7 @@ class _Usage(Wire):
 class _Message(Wire):
     id: str = ""
     model: str = ""
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, IfReadable] = None
 
 
 class _Delta(Wire):
@@ -52,7 +52,7 @@ class _Event(Wire):
     type: str
     message: _Message | None = None
     delta: _Delta | None = None
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, IfReadable] = None
     error: JsonValue = None
 
 
@@ -163,4 +163,4 @@ class AnthropicReader:
             return None
         cached = max(self._usage.cache_read_input_tokens or 0, 0)
         created = max(self._usage.cache_creation_input_tokens or 0, 0)
-        return Usage(input_tokens=max(fresh, 0) + cached + created, output_tokens=max(written, 0), cached_input_tokens=cached)
+        return Usage(input_tokens=fresh + cached + created, output_tokens=written, cached_input_tokens=cached)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, assert_never
@@ -16,11 +16,14 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
 from providers.anthropic import AnthropicDialect
-from providers.breaker import BreakerPolicy, BreakingModel
+from providers.breaker import BreakerPolicy, BreakerState, BreakingModel
 from providers.dialect import Dialect
+from providers.first_chunk import HedgePolicy
 from providers.gemini import GeminiDialect
+from providers.hedged import HedgedModel
 from providers.http import HttpChatModel
-from providers.instrumented import InstrumentedModel, Instruments
+from providers.instrumented import InstrumentedModel
+from providers.instruments import Instruments
 from providers.limit import ConcurrencyLimit, LimitedModel
 from providers.openai import OpenAIDialect
 from providers.patience import Timeouts
@@ -65,37 +68,24 @@ def build_models(settings: Settings, *, secrets: SecretSource, tracer: Tracer, m
     models: dict[str, ChatModel] = {}
     for model in usable:
         if model.recording is not None:
-            adapter: ChatModel = RecordedModel(
-                model_card(model), recordings[model.recording], tokens_per_second=model.recorded_tokens_per_second
-            )
+            pace = model.recorded_tokens_per_second
+            adapters: list[ChatModel] = [RecordedModel(model_card(model), recordings[model.recording], tokens_per_second=pace)]
         else:
             key = None if model.api_key is None else secrets.read(model.api_key)
-            adapter = _http_model(model, key, tls)
-        models[model.name] = wrap(adapter, model, tracer=tracer, instruments=instruments, record_text=settings.telemetry.record_text)
+            adapters = [_http_model(model, endpoint, key, tls) for endpoint in (_endpoint(model) or "", *model.replicas)]
+        models[model.name] = wrap(adapters, model, tracer=tracer, instruments=instruments, record_text=settings.telemetry.record_text)
     return models
 
 
-def wrap(adapter: ChatModel, model: ModelSettings, *, tracer: Tracer, instruments: Instruments, record_text: bool) -> ChatModel:
-    """The stack around an adapter, from the inside: limit, breaker, retry, instrument.
+def wrap(adapters: Sequence[ChatModel], model: ModelSettings, *, tracer: Tracer, instruments: Instruments, record_text: bool) -> ChatModel:
+    """The stack around the adapters, one per endpoint, from the inside: limit and breaker for each, hedge, retry, instrument.
 
     Each retry takes a new slot and asks the breaker anew; one span covers a call with all its retries.
     """
-    limits, retry, breaker = model.limits, model.retry, model.breaker
-    limited = LimitedModel(
-        adapter,
-        ConcurrencyLimit(
-            concurrency_max=limits.concurrency_max,
-            queue_max=limits.queue_max,
-            queue_wait_max_s=_seconds(limits.queue_wait_max_ms),
-        ),
-    )
-    breaking = BreakingModel(
-        limited,
-        BreakerPolicy(failures_to_open=breaker.failures_to_open, open_s=_seconds(breaker.open_ms)),
-        clock=time.monotonic,
-    )
+    retry = model.retry
+    guarded = [_guarded(adapter, model, on_change=instruments.breaker_listener(model.name, i)) for i, adapter in enumerate(adapters)]
     retrying = RetryingModel(
-        breaking,
+        HedgedModel(guarded, _hedge_policy(model)) if len(guarded) > 1 else guarded[0],
         RetryPolicy(
             attempts_max=retry.attempts_max,
             backoff_initial_s=_seconds(retry.backoff_initial_ms),
@@ -103,6 +93,29 @@ def wrap(adapter: ChatModel, model: ModelSettings, *, tracer: Tracer, instrument
         ),
     )
     return InstrumentedModel(retrying, tracer=tracer, instruments=instruments, clock=time.monotonic, record_text=record_text)
+
+
+def _guarded(adapter: ChatModel, model: ModelSettings, *, on_change: Callable[[BreakerState], None]) -> BreakingModel:
+    limits, breaker = model.limits, model.breaker
+    limit = ConcurrencyLimit(
+        concurrency_max=limits.concurrency_max, queue_max=limits.queue_max, queue_wait_max_s=_seconds(limits.queue_wait_max_ms)
+    )
+    policy = BreakerPolicy(failures_to_open=breaker.failures_to_open, open_s=_seconds(breaker.open_ms))
+    return BreakingModel(LimitedModel(adapter, limit), policy, clock=time.monotonic, on_change=on_change)
+
+
+def _hedge_policy(model: ModelSettings) -> HedgePolicy | None:
+    hedge = model.hedge
+    if hedge is None:
+        return None
+    return HedgePolicy(
+        after_s=None if hedge.after_ms is None else _seconds(hedge.after_ms),
+        quantile=hedge.quantile,
+        samples_min=hedge.samples_min,
+        initial_s=_seconds(hedge.initial_ms),
+        floor_s=_seconds(hedge.floor_ms),
+        share_max=hedge.share_max,
+    )
 
 
 def model_card(model: ModelSettings) -> ModelCard:
@@ -124,14 +137,14 @@ def model_card(model: ModelSettings) -> ModelCard:
     )
 
 
-def _http_model(model: ModelSettings, key: Secret | None, tls: ssl.SSLContext) -> HttpChatModel:
+def _http_model(model: ModelSettings, endpoint: str, key: Secret | None, tls: ssl.SSLContext) -> HttpChatModel:
     card, limits = model_card(model), model.limits
     client = httpx.AsyncClient(
         verify=tls,
         timeout=httpx.Timeout(None, connect=_seconds(limits.connect_timeout_ms)),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=limits.concurrency_max),
         # A proxy from the environment may be what leads outside; it never leads to this machine.
-        trust_env=not _is_loopback(card.server_address),
+        trust_env=not _is_loopback(urlsplit(endpoint).hostname or ""),
         headers={"user-agent": "emafusion"},
     )
     timeouts = Timeouts(
@@ -140,7 +153,6 @@ def _http_model(model: ModelSettings, key: Secret | None, tls: ssl.SSLContext) -
         idle_s=_seconds(limits.idle_timeout_ms),
         total_s=_seconds(limits.total_timeout_ms),
     )
-    endpoint = _endpoint(model) or ""
     return HttpChatModel(card, endpoint=endpoint, dialect=_dialect(model, card, key), client=client, timeouts=timeouts)
 
 

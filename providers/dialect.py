@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from httpx_sse import ServerSentEvent
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from providers.port import ChatRequest, Chunk, FinishReason, Usage
 
@@ -22,6 +22,17 @@ class Wire(BaseModel):
     """A part of what a provider sends; what we don't need of it is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _none_if_unreadable(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+IfReadable: Final = WrapValidator(_none_if_unreadable)
+"""For what is welcome and not needed, such as token counts: nonsense counts as absent and does not spoil the answer."""
 
 
 def finite_logprob(value: float | None) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from httpx_sse import ServerSentEvent
 from pydantic import AliasGenerator, ConfigDict, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
-from providers.dialect import Ending, HttpCall, Wire, finite_logprob
+from providers.dialect import Ending, HttpCall, IfReadable, Wire, finite_logprob
 from providers.errors import ContentPolicyViolation, MalformedResponse
 from providers.failures import error_from_payload
 from providers.port import ChatRequest, Chunk, FinishReason, ModelCard, Role, TokenLogprob, Usage
@@ -75,7 +75,7 @@ class _Feedback(_CamelWire):
 
 class _Frame(_CamelWire):
     candidates: list[_Candidate] | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: Annotated[_Usage | None, IfReadable] = None
     prompt_feedback: _Feedback | None = None
     model_version: str = ""
     response_id: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from providers.dialect import AnswerReader, Dialect
 from providers.errors import ConnectionBroken, MalformedResponse, ProviderError, ProviderTimeout
-from providers.estimate import estimate_usage
+from providers.estimate import believable, estimate_usage
 from providers.failures import error_from_response
 from providers.patience import Patience, Timeouts
 from providers.port import ChatEvent, ChatRequest, Finished, ModelCard
@@ -77,7 +78,9 @@ class HttpChatModel:
                     yield chunk
                 patience.heard(reader.progress)
         ending = reader.ending()
-        usage = ending.usage or estimate_usage(request, answer_chars=chars, answer_tokens=tokens)
+        usage = ending.usage
+        if usage is None or not believable(usage, request, self._card, answer_chars=chars):
+            usage = estimate_usage(request, answer_chars=chars, answer_tokens=tokens)
         yield Finished(
             finish_reason=ending.finish_reason,
             usage=usage,
@@ -103,7 +106,9 @@ class HttpChatModel:
             if response.status_code != HTTPStatus.OK:
                 raise await self._refusal(response, patience)
             bytes_max = ANSWER_BYTES_BASE + ANSWER_BYTES_PER_TOKEN * request.max_output_tokens
-            response.stream = _BoundedStream(response.stream, bytes_max=bytes_max, model=self._card.name)
+            plain = response.headers.get("content-encoding", "identity") == "identity"
+            response.stream = _CheckedStream(response.stream, bytes_max=bytes_max, model=self._card.name, utf8=plain)
+            response.encoding = "utf-8"  # what event streams are always in, whatever the head says
             yield response
         finally:
             await self._close(response)
@@ -170,15 +175,19 @@ class HttpChatModel:
             raise ConnectionBroken(f"{name}: {what} ({type(error).__name__})", model=name) from None
 
 
-class _BoundedStream(httpx.AsyncByteStream):
-    """The bytes of a response, up to a bound; a line that never ends can't fill the memory."""
+class _CheckedStream(httpx.AsyncByteStream):
+    """The bytes of a response, up to a bound; a line that never ends can't fill the memory.
 
-    def __init__(self, stream: object, *, bytes_max: int, model: str) -> None:
+    With ``utf8`` bytes that are none are garbage: a decoder would put replacement characters into the answer without a word.
+    """
+
+    def __init__(self, stream: object, *, bytes_max: int, model: str, utf8: bool) -> None:
         if not isinstance(stream, httpx.AsyncByteStream):
             raise TypeError("an asynchronous response has an asynchronous stream")
         self._stream = stream
         self._bytes_max = bytes_max
         self._model = model
+        self._decoder = codecs.getincrementaldecoder("utf-8")() if utf8 else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         received = 0
@@ -186,7 +195,15 @@ class _BoundedStream(httpx.AsyncByteStream):
             received += len(data)
             if received > self._bytes_max:
                 raise MalformedResponse(f"{self._model}: the answer is longer than {self._bytes_max} bytes", model=self._model)
+            self._check(data)
             yield data
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+    def _check(self, data: bytes) -> None:
+        try:
+            if self._decoder is not None:
+                self._decoder.decode(data)
+        except UnicodeDecodeError:
+            raise MalformedResponse(f"{self._model}: the answer is not UTF-8", model=self._model) from None

@@ -10,16 +10,17 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from providers.errors import ProviderError
-from providers.port import ChatEvent, ChatModel, ChatRequest, Chunk, Finished, ModelCard
+from providers.instruments import Instruments
+from providers.port import ChatEvent, ChatModel, ChatRequest, Chunk, EndpointLog, Finished, ModelCard
 from providers.traced import traced
 from servicekit import semconv
 
@@ -27,32 +28,6 @@ CANCELLED: Final = "cancelled"
 """``error.type`` of a call that its caller closed; no error of the model's, so the span's status stays unset."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
-
-
-class Instruments:
-    """The metrics of all models; made once per process, for a second histogram of the same name would be a warning."""
-
-    def __init__(self, meter: Meter) -> None:
-        seconds = semconv.GENERATION_SECONDS_BUCKETS
-        self.tokens = meter.create_histogram(
-            semconv.METRIC_GEN_AI_TOKEN_USAGE,
-            unit="{token}",
-            description="Tokens read and written by models.",
-            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
-        )
-        self.duration = meter.create_histogram(
-            semconv.METRIC_GEN_AI_OPERATION_DURATION,
-            unit="s",
-            description="Duration of calls to models, retries included.",
-            explicit_bucket_boundaries_advisory=seconds,
-        )
-        self.first_chunk = meter.create_histogram(
-            semconv.METRIC_GEN_AI_TIME_TO_FIRST_CHUNK,
-            unit="s",
-            description="Time to the first chunk of an answer.",
-            explicit_bucket_boundaries_advisory=seconds,
-        )
-        self.cost = meter.create_counter(semconv.METRIC_PROVIDER_COST, unit="{nano_usd}", description="Cost of answers in nano-USD.")
 
 
 class InstrumentedModel:
@@ -82,7 +57,7 @@ class InstrumentedModel:
         """Answers as the model underneath. The span's parent is the context in which the first event is asked for."""
         call = _Call(self.card, request, tracer=self._tracer, instruments=self._instruments, clock=self._clock, text=self._record_text)
         try:
-            asked = traced(request, headers=call.headers(), on_retry=call.on_retry)
+            asked = traced(call.request, headers=call.headers(), on_retry=call.on_retry)
             async with aclosing(self._inner.stream(asked)) as events:
                 async for event in events:
                     call.on_event(event)
@@ -126,6 +101,8 @@ class _Call:
         self._retries = 0
         self._pieces: list[str] | None = [] if text else None
         self._labels = _labels(card)
+        self._endpoints = request.endpoints or EndpointLog()
+        self.request = replace(request, endpoints=self._endpoints)
         self._span: Span = tracer.start_span(
             f"{semconv.OPERATION_CHAT} {card.upstream_model}",
             kind=SpanKind.INTERNAL if card.provider == "recorded" else SpanKind.CLIENT,
@@ -169,6 +146,7 @@ class _Call:
             self._span.set_attribute(semconv.ERROR_TYPE, self._error_type)
         if self._retries:
             self._span.set_attribute(semconv.EMAFUSION_PROVIDER_RETRIES, self._retries)
+        self._tell_endpoints()
         if self._pieces is not None:
             self._span.set_attribute(semconv.GEN_AI_OUTPUT_MESSAGES, _output("".join(self._pieces), self._finished))
         if self._first_chunk_s is not None:
@@ -178,6 +156,18 @@ class _Call:
             self._end_answer(self._finished, labels)
         self._instruments.duration.record(self._clock() - self._started, labels, context=self._context)
         self._span.end()
+
+    def _tell_endpoints(self) -> None:
+        """Which endpoint answered, for a model with several."""
+        log = self._endpoints
+        if not log.asked:
+            return
+        self._span.set_attribute(semconv.EMAFUSION_PROVIDER_ENDPOINT, log.asked[-1] if log.answered is None else log.answered)
+        self._span.set_attribute(semconv.EMAFUSION_PROVIDER_HEDGED, log.rival is not None)
+        if log.rival is not None:
+            winner = "none" if log.answered is None else "rival" if log.answered == log.rival else "first"
+            labels = {semconv.EMAFUSION_PROVIDER_MODEL: self._labels[semconv.EMAFUSION_PROVIDER_MODEL]}
+            self._instruments.hedges.add(1, {**labels, semconv.EMAFUSION_PROVIDER_HEDGE_WINNER: winner}, context=self._context)
 
     def _end_answer(self, finished: Finished, labels: dict[str, str | int]) -> None:
         usage = finished.usage

@@ -8,12 +8,12 @@ come inside the stream.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from httpx_sse import ServerSentEvent
 from pydantic import JsonValue, ValidationError
 
-from providers.dialect import Ending, HttpCall, Wire, finite_logprob
+from providers.dialect import Ending, HttpCall, IfReadable, Wire, finite_logprob
 from providers.errors import MalformedResponse
 from providers.failures import error_from_payload
 from providers.port import ChatRequest, Chunk, FinishReason, ModelCard, Role, TokenLogprob, Usage
@@ -71,7 +71,7 @@ class _Frame(Wire):
     object: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, IfReadable] = None
     error: JsonValue = None
     message: str | None = None
     code: JsonValue = None
@@ -201,11 +201,10 @@ def _usage(usage: _Usage) -> Usage | None:
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details is not None else None
-    input_tokens = max(usage.prompt_tokens, 0)
     return Usage(
-        input_tokens=input_tokens,
-        output_tokens=max(usage.completion_tokens, 0),
-        cached_input_tokens=min(max(cached or 0, 0), input_tokens),
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cached_input_tokens=min(max(cached or 0, 0), max(usage.prompt_tokens, 0)),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from providers.errors import DeadlineReached, ProviderTimeout
+from providers.port import ChatRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,19 @@ class Timeouts:
     first_chunk_s: float = 60.0
     idle_s: float = 30.0
     total_s: float = 300.0
+
+
+def with_time_left(request: ChatRequest, deadline: float | None, clock: Callable[[], float], model: str) -> ChatRequest:
+    """``request`` with the time that is left until ``deadline``, on the scale of ``clock``; unchanged without a deadline.
+
+    Raises ``DeadlineReached`` when none is left.
+    """
+    if deadline is None:
+        return request
+    left_s = deadline - clock()
+    if left_s <= 0.0:
+        raise DeadlineReached(f"{model}: the time that the caller gave is over", model=model)
+    return replace(request, timeout_s=left_s)
 
 
 class Patience:

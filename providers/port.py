@@ -36,6 +36,23 @@ class ChatMessage:
     content: str
 
 
+@dataclass(slots=True, kw_only=True)
+class EndpointLog:
+    """Which of its endpoints a model with several asks for one request: handed in with the request, written by the model.
+
+    Endpoints are numbered from 0 in the order of the configuration. ``may_hedge`` allows one call beside a slow one; whoever sets it
+    has made sure that both may be paid for at their dearest. ``asked`` are the endpoints that were called, in order, ``rival`` the one
+    that was called beside a slow one, ``answered`` the one whose answer is passed on, ``skipped`` those that were not called because
+    their breaker or our limit kept the call away. A model with one endpoint writes nothing.
+    """
+
+    may_hedge: bool = False
+    asked: list[int] = field(default_factory=list[int])
+    rival: int | None = None
+    answered: int | None = None
+    skipped: list[int] = field(default_factory=list[int])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """What a model is asked.
@@ -43,7 +60,7 @@ class ChatRequest:
     ``max_output_tokens`` is 1 or more; ``temperature`` 0.0 to 2.0; ``top_p`` above 0.0 up to 1.0; ``top_logprobs`` 0 to 20
     alternatives per token, 0 for the chosen token only. ``logprobs`` asks for token log-probabilities; a model without that
     capability ignores it. ``timeout_s`` bounds the whole call. ``labels`` say why the model is asked, for telemetry only: they are
-    never sent to the provider.
+    never sent to the provider. ``endpoints`` notes which endpoints of the model are asked.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -56,6 +73,7 @@ class ChatRequest:
     top_logprobs: int = 0
     timeout_s: float | None = None
     labels: tuple[tuple[str, str | int], ...] = ()
+    endpoints: EndpointLog | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

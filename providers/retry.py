@@ -6,9 +6,10 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from providers.errors import DeadlineReached, ProviderError
+from providers.errors import ProviderError
+from providers.patience import with_time_left
 from providers.port import ChatEvent, ChatModel, ChatRequest, ModelCard
 from providers.traced import tell_retry
 
@@ -70,7 +71,7 @@ class RetryingModel:
             attempt += 1
             started = False
             try:
-                async with aclosing(self._inner.stream(_with_time_left(request, deadline, clock, self.card.name))) as events:
+                async with aclosing(self._inner.stream(with_time_left(request, deadline, clock, self.card.name))) as events:
                     async for event in events:
                         started = True
                         yield event
@@ -86,12 +87,3 @@ class RetryingModel:
     async def aclose(self) -> None:
         """Closes the model underneath."""
         await self._inner.aclose()
-
-
-def _with_time_left(request: ChatRequest, deadline: float | None, clock: Callable[[], float], model: str) -> ChatRequest:
-    if deadline is None:
-        return request
-    left_s = deadline - clock()
-    if left_s <= 0.0:
-        raise DeadlineReached(f"{model}: the time that the caller gave is over", model=model)
-    return replace(request, timeout_s=left_s)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, Message, Usage
 from cascade_service.domain.errors import FailureClass, ModelFailed
-from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelEvent, TextChunk
+from cascade_service.domain.model import AnswerEnd, EndpointUse, ModelCall, ModelCard, ModelEvent, TextChunk
 from cascade_service.domain.pricing import Price
 from providers import errors as provider_errors
 from providers import port
@@ -43,10 +43,11 @@ class ProviderModel:
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[ModelEvent, None]:
         """The model's answer. Raises ``ModelFailed``; closing the generator closes the call to the provider."""
-        tokens = LogprobTally()
+        tokens, log = LogprobTally(), port.EndpointLog(may_hedge=call.may_hedge)
         try:
-            async with aclosing(self._chat_model.stream(self._request(call))) as events:
+            async with aclosing(self._chat_model.stream(self._request(call, log))) as events:
                 async for event in events:
+                    _tell(call, log)
                     match event:
                         case port.Chunk(text=text, logprobs=logprobs):
                             tokens.add(logprobs)
@@ -55,8 +56,10 @@ class ProviderModel:
                             yield _end(event, tokens.summary())
         except provider_errors.ProviderError as error:
             raise _failure(error) from error
+        finally:
+            _tell(call, log)
 
-    def _request(self, call: ModelCall) -> port.ChatRequest:
+    def _request(self, call: ModelCall, log: port.EndpointLog) -> port.ChatRequest:
         params: GenerationParams = call.params
         return port.ChatRequest(
             messages=tuple(_message(message) for message in call.messages),
@@ -68,7 +71,15 @@ class ProviderModel:
             logprobs=self._with_logprobs,
             timeout_s=call.timeout_s,
             labels=((semconv.EMAFUSION_CASCADE_TIER, call.tier), (semconv.EMAFUSION_CASCADE_ATTEMPT, call.attempt)),
+            endpoints=log,
         )
+
+
+def _tell(call: ModelCall, log: port.EndpointLog) -> None:
+    """Tells which endpoints were asked so far, where there are several."""
+    if log.asked:
+        endpoint = log.asked[-1] if log.answered is None else log.answered
+        call.on_endpoint(EndpointUse(endpoint=endpoint, hedged=log.rival is not None, skipped=tuple(log.skipped)))
 
 
 class LogprobTally:

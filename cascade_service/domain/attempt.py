@@ -9,8 +9,8 @@ from cascade_service.domain.acceptance import Escalate, visible_defects
 from cascade_service.domain.ceilings import Spent
 from cascade_service.domain.chat import FinishReason, LogprobSummary, Usage
 from cascade_service.domain.errors import FailureClass, ModelFailed
-from cascade_service.domain.events import AttemptSummary, EscalationReason
-from cascade_service.domain.model import AnswerEnd
+from cascade_service.domain.events import AttemptSummary, EscalationReason, Hedge
+from cascade_service.domain.model import AnswerEnd, EndpointUse
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.verdict import Defect, Verdict
 
@@ -22,7 +22,8 @@ class Attempt:
     """An attempt under way or done. Times are on the scale of ``Clock.monotonic_s``.
 
     ``input_tokens_bound``, ``max_output_tokens`` and ``price`` bound what it can cost. ``charged`` is what the ceilings count:
-    the actual cost of a finished attempt, the bound of a broken one that may be billed all the same.
+    the actual cost of a finished attempt, the bound of a broken one that may be billed all the same; where a second call was made
+    beside a slow one, the bound of that as well.
 
     ``start`` is final text of earlier attempts that this one continues, the last of them ``continues``. ``given_up`` is set when the
     attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning.
@@ -56,6 +57,7 @@ class Attempt:
     reason: EscalationReason | None = None
     given_up: Escalate | None = None
     prefix_cost_nano_usd: int = 0
+    endpoint_use: EndpointUse | None = None
     _pieces: list[str] = field(default_factory=list[str])
     _chars: int = 0
     _bytes: int = 0
@@ -78,8 +80,21 @@ class Attempt:
     @property
     def worst_case(self) -> Spent:
         """The most that the attempt can use up, itself not counted."""
+        call, second = self._worst_call, self._worst_second_call
+        return Spent(cost_nano_usd=call.cost_nano_usd + second.cost_nano_usd, output_tokens=call.output_tokens + second.output_tokens)
+
+    @property
+    def _worst_call(self) -> Spent:
         cost = self.price.bound_nano_usd(input_tokens=self.input_tokens_bound, output_tokens=self.max_output_tokens)
         return Spent(cost_nano_usd=cost, output_tokens=self.max_output_tokens)
+
+    @property
+    def _worst_second_call(self) -> Spent:
+        return self._worst_call if self._hedged else Spent()
+
+    @property
+    def _hedged(self) -> bool:
+        return self.endpoint_use is not None and self.endpoint_use.hedged
 
     @property
     def has_answer(self) -> bool:
@@ -136,12 +151,19 @@ class Attempt:
         self._chars += len(text)
         self._bytes += len(text.encode())
 
+    def use_endpoint(self, use: EndpointUse) -> None:
+        """Notes which of its model's endpoints the attempt uses."""
+        self.endpoint_use = use
+
     def finish(self, end: AnswerEnd, *, at_s: float) -> None:
         """Ends the attempt with a whole answer."""
         self.ended_at_s = at_s
         self.finish_reason, self.logprobs = end.finish_reason, end.logprobs
-        self.usage, self.cost_nano_usd = end.usage, end.cost_nano_usd
-        self.charged = Spent(cost_nano_usd=end.cost_nano_usd, output_tokens=end.usage.output_tokens)
+        self.usage, self.cost_nano_usd = end.usage, end.cost_nano_usd + self._wasted_nano_usd
+        second = self._worst_second_call
+        self.charged = Spent(
+            cost_nano_usd=end.cost_nano_usd + second.cost_nano_usd, output_tokens=end.usage.output_tokens + second.output_tokens
+        )
 
     def fail(self, failure: ModelFailed, *, at_s: float) -> None:
         """Ends the attempt with a failure.
@@ -150,7 +172,7 @@ class Attempt:
         estimate from the text, and the ceilings count the most that it can have been.
         """
         self.failure, self.ended_at_s = failure, at_s
-        if not self._pieces and failure.failure_class not in _BILLED_WITHOUT_TEXT:
+        if not self._pieces and not self._hedged and failure.failure_class not in _BILLED_WITHOUT_TEXT:
             return
         self._bill_estimate()
 
@@ -173,10 +195,27 @@ class Attempt:
         return max(0, expected - self.written_tokens)
 
     def _bill_estimate(self) -> None:
-        read, written = max(1, self.input_tokens_bound // 4), min(self.max_output_tokens, self._bytes // 4)
+        read, written = self._read_tokens, min(self.max_output_tokens, self._bytes // 4)
         self.usage = Usage(input_tokens=read, output_tokens=written, estimated=True)
-        self.cost_nano_usd = self.price.estimate_nano_usd(input_tokens=read, output_tokens=written)
+        self.cost_nano_usd = self.price.estimate_nano_usd(input_tokens=read, output_tokens=written) + self._wasted_nano_usd
         self.charged = self.worst_case
+
+    @property
+    def _read_tokens(self) -> int:
+        """Estimated input tokens: four bytes to a token."""
+        return max(1, self.input_tokens_bound // 4)
+
+    @property
+    def _wasted_nano_usd(self) -> int:
+        """Estimated cost of the call that lost: it read the conversation and was cancelled before it wrote."""
+        return self.price.estimate_nano_usd(input_tokens=self._read_tokens, output_tokens=0) if self._hedged else 0
+
+    def _hedge(self) -> Hedge | None:
+        use = self.endpoint_use
+        if use is None:
+            return None
+        wasted = self._wasted_nano_usd
+        return Hedge(endpoint=use.endpoint, hedged=use.hedged, wasted_cost_nano_usd=wasted, skipped_endpoints=use.skipped)
 
     def summary(self, *, chosen: bool) -> AttemptSummary:
         """The attempt, summed up."""
@@ -200,6 +239,7 @@ class Attempt:
             continues_attempt=self.continues,
             expected_gain=self.expected_gain,
             price=self.gain_price,
+            hedge=self._hedge(),
         )
 
 

@@ -54,10 +54,14 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The attempt may start, with so many output tokens and so many seconds."""
+    """The attempt may start, with so many output tokens and so many seconds.
+
+    ``may_hedge`` when a second call for the same answer would still fit under every ceiling, both at their worst.
+    """
 
     max_output_tokens: int
     timeout_s: float
+    may_hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def check(ceilings: Ceilings, times: TimeLimits, *, spent: Spent, needs: Needs, 
     usable_s = time_left_s - times.margin_s
     if usable_s < times.attempt_min_s:
         return Refused(Ceiling.TIME, f"{max(usable_s, 0.0):.3f} s are left and an attempt needs {times.attempt_min_s:.3f} s")
-    return Granted(max_output_tokens=output_tokens, timeout_s=min(times.attempt_s, usable_s))
+    twice = spent.cost_nano_usd + 2 * worst <= ceilings.cost_max_nano_usd and 2 * output_tokens <= tokens_left
+    return Granted(max_output_tokens=output_tokens, timeout_s=min(times.attempt_s, usable_s), may_hedge=twice)
 
 
 def _lower(bound: int, asked: int | None) -> int:

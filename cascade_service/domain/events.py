@@ -133,12 +133,26 @@ class Escalated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """Which of a model's endpoints an attempt used, by their place in the configuration, 0 for the first.
+
+    ``endpoint`` answered or, when none did, was asked last; ``hedged`` when a second one was asked because the first was slow;
+    ``wasted_cost_nano_usd`` estimates what the call that was cancelled for it cost; ``skipped_endpoints`` were kept away from.
+    """
+
+    endpoint: int
+    hedged: bool = False
+    wasted_cost_nano_usd: int = 0
+    skipped_endpoints: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSummary:
     """One attempt, summed up. Costs in nano-USD, durations in seconds; ``error`` is a class such as ``rate_limited``.
 
     ``tokens_saved`` is what breaking off an attempt with a hopeless beginning saved, an estimate. ``continues_attempt`` is the attempt
     whose final text this one continues. ``expected_gain`` and ``price`` of the step that led to it, in right answers, with a value
-    policy and only where there was a choice.
+    policy and only where there was a choice. ``hedge`` is set for a model with several endpoints.
     """
 
     attempt: int
@@ -159,6 +173,7 @@ class AttemptSummary:
     continues_attempt: int | None = None
     expected_gain: float | None = None
     price: float | None = None
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

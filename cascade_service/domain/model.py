@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,8 +21,29 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointUse:
+    """Which of a model's endpoints a call used, numbered from 0 in the order of the configuration.
+
+    ``endpoint`` answered or, when none did, was asked last. ``hedged`` when a second one was asked because the first was slow; its call
+    may be billed. ``skipped`` were not asked because calls are kept away from them.
+    """
+
+    endpoint: int
+    hedged: bool = False
+    skipped: tuple[int, ...] = ()
+
+
+def _nobody(use: EndpointUse) -> None:
+    """Listens to nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """What a model is asked. ``max_output_tokens`` is 1 or more; ``timeout_s`` bounds the whole call in seconds."""
+    """What a model is asked. ``max_output_tokens`` is 1 or more; ``timeout_s`` bounds the whole call in seconds.
+
+    ``may_hedge`` when a second call for the same answer fits under every ceiling. ``on_endpoint`` is told by a model with several
+    endpoints which it uses, before the first piece and at the end at the latest.
+    """
 
     messages: tuple[Message, ...]
     params: GenerationParams
@@ -30,6 +51,8 @@ class ModelCall:
     timeout_s: float
     tier: int
     attempt: int
+    may_hedge: bool = False
+    on_endpoint: Callable[[EndpointUse], None] = field(default=_nobody, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cascade_service.domain.attempt import Attempt, spent
-from cascade_service.domain.ceilings import Needs
+from cascade_service.domain.ceilings import Granted, Needs
 from cascade_service.domain.chat import FinishReason, Message, OutputContract, Role, input_tokens_bound
 from cascade_service.domain.model import ModelCall, ModelCard
 from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion
@@ -27,15 +27,17 @@ def needs_of(card: ModelCard, request: CascadeRequest, *, start: str) -> Needs:
     )
 
 
-def call_of(attempt: Attempt, request: CascadeRequest, *, timeout_s: float) -> ModelCall:
+def call_of(attempt: Attempt, request: CascadeRequest, grant: Granted) -> ModelCall:
     """What the model of ``attempt`` is asked."""
     return ModelCall(
         messages=conversation(request, start=attempt.start),
         params=request.params,
         max_output_tokens=attempt.max_output_tokens,
-        timeout_s=timeout_s,
+        timeout_s=grant.timeout_s,
         tier=attempt.tier,
         attempt=attempt.number,
+        may_hedge=grant.may_hedge,
+        on_endpoint=attempt.use_endpoint,
     )
 
 

@@ -200,7 +200,7 @@ class Run:
     async def _write(self, attempt: Attempt, step: Step) -> AsyncGenerator[CascadeEvent, None]:
         """Lets the model write; its failure is kept in ``attempt`` and not raised."""
         yield AttemptStarted(attempt=attempt.number, tier=attempt.tier, model=attempt.model)
-        stream = step.model.stream(call_of(attempt, self._request, timeout_s=step.grant.timeout_s))
+        stream = step.model.stream(call_of(attempt, self._request, step.grant))
         ends_at_s = self._now_s() + step.grant.timeout_s
         if self._request.delivery is DeliveryMode.PREFIX_COMMIT and self._parts.rules.cheap_judges:
             async with aclosing(self._write_watched(attempt, stream, ends_at_s=ends_at_s)) as written:

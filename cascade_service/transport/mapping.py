@@ -16,6 +16,7 @@ from cascade_service.domain.events import (
     Completion,
     Delta,
     Escalated,
+    Hedge,
     Judged,
     Retracted,
     Routed,
@@ -95,6 +96,16 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         continues_attempt=summary.continues_attempt,
         expected_gain=summary.expected_gain,
         price=summary.price,
+        hedge=None if summary.hedge is None else _hedge_to_wire(summary.hedge),
+    )
+
+
+def _hedge_to_wire(hedge: Hedge) -> event_pb2.Hedge:
+    return event_pb2.Hedge(
+        endpoint=hedge.endpoint,
+        hedged=hedge.hedged,
+        wasted_cost_nano_usd=hedge.wasted_cost_nano_usd,
+        skipped_endpoints=hedge.skipped_endpoints,
     )
 
 

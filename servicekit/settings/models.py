@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from servicekit.settings.base import Name, PositiveMs, SecretRef, Section
+from servicekit.settings.base import Name, PositiveMs, Probability, SecretRef, Section
 
 ProviderKind = Literal["openai_compatible", "anthropic", "gemini", "recorded"]
 Capability = Literal["logprobs", "json_schema", "seed", "prefill"]
@@ -35,7 +35,7 @@ class RetrySettings(Section):
 
 
 class BreakerSettings(Section):
-    """Circuit breaker of one model's endpoint."""
+    """Circuit breaker of each endpoint of a model."""
 
     failures_to_open: int = Field(default=5, ge=1, le=1_000)
     """Failures in a row after which calls are kept away."""
@@ -43,8 +43,28 @@ class BreakerSettings(Section):
     """How long calls are kept away, in milliseconds, before one call probes the endpoint."""
 
 
+class HedgeSettings(Section):
+    """A second call beside a slow one, at another endpoint of the same model; the first to answer wins, the other is cancelled.
+
+    Only where both calls, at their dearest, fit under the ceilings of the request.
+    """
+
+    after_ms: PositiveMs | None = None
+    """Wait for a first chunk, in milliseconds, before the second call. Default: `quantile` of the latest 256 times to a first chunk."""
+    quantile: float = Field(default=0.95, ge=0.5, lt=1.0, allow_inf_nan=False)
+    """Which quantile of those times is waited for."""
+    samples_min: int = Field(default=20, ge=1, le=256)
+    """Times that must be known before their quantile counts; until then `initial_ms` does."""
+    initial_ms: PositiveMs = 5_000
+    """Wait in milliseconds as long as too few times are known."""
+    floor_ms: PositiveMs = 100
+    """Shortest wait in milliseconds, whatever the quantile is."""
+    share_max: Probability = 0.05
+    """Greatest share of the requests to this model that get a second call."""
+
+
 class ModelLimits(Section):
-    """Limits on the calls to one model."""
+    """Limits on the calls to one endpoint of a model."""
 
     concurrency_max: int = Field(default=8, ge=1, le=10_000)
     """Most calls in flight."""
@@ -86,6 +106,11 @@ class ModelSettings(Section):
     endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Base URL up to and including the version, such as `https://host/v1`. Default: the provider's public endpoint; required
     for `openai_compatible`."""
+    replicas: tuple[Annotated[str, Field(pattern=r"^https?://[^\s]+$")], ...] = Field(default=(), max_length=8)
+    """Base URLs of further endpoints of the same model, with the same key. Calls take turns; an endpoint that keeps failing is left
+    out. Default: none."""
+    hedge: HedgeSettings | None = None
+    """Second calls beside slow ones; needs `replicas`. Default: none."""
     upstream_model: str | None = Field(default=None, min_length=1, max_length=256)
     """Name of the model at the provider. Default: `name`."""
     api_key: SecretRef | None = None
@@ -114,7 +139,7 @@ class ModelSettings(Section):
     local: LocalModelSettings | None = None
     """Set for a model that `emafusion up` serves on this machine; `endpoint` says where."""
     limits: ModelLimits = ModelLimits()
-    """Limits on the calls to this model."""
+    """Limits on the calls to each endpoint of this model."""
     retry: RetrySettings = RetrySettings()
     """Retries of one attempt."""
     breaker: BreakerSettings = BreakerSettings()
@@ -128,6 +153,12 @@ class ModelSettings(Section):
             raise ValueError("`recording` is required with provider `recorded` and allowed with no other")
         if self.provider == "recorded" and "prefill" in self.capabilities:
             raise ValueError("`prefill` is impossible with provider `recorded`, which replays whole answers")
+        if self.provider == "recorded" and self.replicas:
+            raise ValueError("`replicas` are impossible with provider `recorded`, which has no endpoint")
+        if len({self.endpoint, *self.replicas}) <= len(self.replicas):
+            raise ValueError("`replicas`: endpoints must differ from each other and from `endpoint`")
+        if self.hedge is not None and not self.replicas:
+            raise ValueError("`hedge` needs `replicas`: a second call goes to another endpoint")
         if self.local is not None and self.provider != "openai_compatible":
             raise ValueError("`local` is allowed with provider `openai_compatible` only")
         return self

@@ -32,22 +32,26 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
-    """Plans ``models`` with their predicted qualities and costs in nano-USD, or raises ``error``."""
+    """Plans ``models`` with their predicted qualities (else ``quality``) and costs in nano-USD, or raises ``error``; waits for ``gate`` first."""
 
     models: tuple[str, ...] = ()
     error: Exception | None = None
+    gate: asyncio.Event | None = None
+    quality: float = 0.5
     qualities: Mapping[str, float] = field(default_factory=dict[str, float])
     costs: Mapping[str, int] = field(default_factory=dict[str, int])
     requests: list[router_service_pb2.RouteRequest] = field(default_factory=list[router_service_pb2.RouteRequest])
 
     async def Route(self, request: router_service_pb2.RouteRequest, context: Context) -> router_service_pb2.RouteResponse:  # noqa: N802 - the contract's name
         self.requests.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.error is not None:
             raise self.error
         plan = plan_pb2.Plan(
             models=[
                 plan_pb2.PlannedModel(
-                    model=name, predicted_quality=self.qualities.get(name, 0.5), predicted_cost_nano_usd=self.costs.get(name, 0)
+                    model=name, predicted_quality=self.qualities.get(name, self.quality), predicted_cost_nano_usd=self.costs.get(name, 0)
                 )
                 for name in self.models
             ],
@@ -70,10 +74,16 @@ class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
 
 @dataclass
 class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
-    """Judges each text by ``confidences``, others by ``otherwise``; waits for ``gate`` first. ``asked`` is set by a request."""
+    """Judges each text by ``confidences``, others by ``otherwise``, beginnings by ``on_beginnings`` if set; or raises ``error``.
+
+    Waits for ``gate`` first. ``asked`` is set by a request. ``id_suffix`` makes it judge another candidate than it was asked about.
+    """
 
     confidences: Mapping[str, float] = field(default_factory=dict[str, float])
     otherwise: float = 0.9
+    on_beginnings: float | None = None
+    error: Exception | None = None
+    id_suffix: str = ""
     gate: asyncio.Event | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,6 +98,8 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
             except asyncio.CancelledError:
                 self.left.set()
                 raise
+        if self.error is not None:
+            raise self.error
         return judge_service_pb2.JudgeResponse(outcomes=[self._outcome(candidate, request) for candidate in request.candidates])
 
     def StreamJudge(self, request: object, context: Context) -> AsyncGenerator[judge_service_pb2.StreamJudgeResponse]:  # noqa: N802 - see above
@@ -104,11 +116,13 @@ class FakeJudge(judge_service_pb2_grpc.JudgeServiceServicer):
         self, candidate: judge_service_pb2.Candidate, request: judge_service_pb2.JudgeRequest
     ) -> judge_service_pb2.CandidateOutcome:
         confidence = self.confidences.get(candidate.text, self.otherwise)
+        if request.panel.judges and self.on_beginnings is not None:
+            confidence = self.on_beginnings
         others = [other.id for other in (*request.candidates, *request.peers) if other.text == candidate.text and other.id != candidate.id]
         agreement = verdict_pb2.JudgeOutcome(judge="agreement", status=verdict_pb2.JudgeOutcome.STATUS_SCORED, same_answer_as=others)
         cost = 0 if request.panel.judges else 2
         verdict = verdict_pb2.Verdict(confidence=confidence, calibration="cal-1", cost_nano_usd=cost, outcomes=[agreement])
-        return judge_service_pb2.CandidateOutcome(candidate_id=candidate.id, verdict=verdict)
+        return judge_service_pb2.CandidateOutcome(candidate_id=candidate.id + self.id_suffix, verdict=verdict)
 
 
 @dataclass

@@ -75,6 +75,10 @@ class Exchange:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+    def close(self) -> None:
+        """Closes the TCP connection."""
+        self._writer.close()
+
     async def _head(self, status: int, headers: Mapping[str, str]) -> None:
         lines = [f"HTTP/1.1 {status} {STATUS_TEXT.get(status, 'Status')}", *(f"{name}: {value}" for name, value in headers.items())]
         await self._write(("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -101,6 +105,9 @@ class FakeUpstream:
         self.arrived = asyncio.Event()
         """Set when a request has arrived; clear it to wait for the next."""
         self.connections = 0
+        self._open = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._behaviours = list(behaviours)
         self._default = default
         self._unscripted = 0
@@ -120,6 +127,10 @@ class FakeUpstream:
     def will(self, *behaviours: Behaviour) -> None:
         """Adds behaviours for the next requests."""
         self._behaviours.extend(behaviours)
+
+    async def quiet(self) -> None:
+        """Returns when no request is being answered: every answer is complete or its connection closed."""
+        await self._quiet.wait()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -158,6 +169,8 @@ class FakeUpstream:
         self.requests.append(request)
         self.arrived.set()
         exchange = Exchange(request, writer, asyncio.Event())
+        self._open += 1
+        self._quiet.clear()
         watch = asyncio.create_task(self._watch(reader, exchange))
         try:
             await self._next()(exchange)
@@ -169,6 +182,9 @@ class FakeUpstream:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
+            self._open -= 1
+            if self._open == 0:
+                self._quiet.set()
         return exchange.complete and not exchange.gone.is_set()
 
     def _next(self) -> Behaviour:
@@ -205,6 +221,7 @@ def chunk(
     *,
     finish_reason: str | None = None,
     role: str | None = None,
+    reasoning_content: str | None = None,
     logprob: float | None = None,
     **extra: object,
 ) -> dict[str, object]:
@@ -214,6 +231,8 @@ def chunk(
         delta["role"] = role
     if content is not None:
         delta["content"] = content
+    if reasoning_content is not None:
+        delta["reasoning_content"] = reasoning_content
     choice: dict[str, object] = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     if logprob is not None:
         choice["logprobs"] = {"content": [{"token": content, "logprob": logprob, "top_logprobs": [{"token": content, "logprob": logprob}]}]}
@@ -272,7 +291,7 @@ def answers_in_two(gate: asyncio.Event, pieces: Sequence[str], later: Sequence[s
     """Streams ``pieces``, waits for ``gate``, and streams ``later``; None for ``finish_reason`` ends in good order without one."""
 
     async def play(exchange: Exchange) -> None:
-        await _begin(exchange, pieces)
+        await begin(exchange, pieces)
         if not await _opened(gate, exchange):
             return
         for piece in later:
@@ -309,7 +328,7 @@ def stalls_after(*pieces: str) -> Behaviour:
     """Streams the pieces, then nothing more; ends when the client goes away."""
 
     async def play(exchange: Exchange) -> None:
-        await _begin(exchange, pieces)
+        await begin(exchange, pieces)
         await exchange.hang()
 
     return play
@@ -320,7 +339,7 @@ def resets_after(*pieces: str) -> Behaviour:
 
     async def play(exchange: Exchange) -> None:
         if pieces:
-            await _begin(exchange, pieces)
+            await begin(exchange, pieces)
             await asyncio.sleep(0.05)  # a reset overtakes what the client has not read yet
         exchange.reset()
 
@@ -331,7 +350,7 @@ def ends_after(*pieces: str) -> Behaviour:
     """Streams the pieces and ends in good order without a finish reason."""
 
     async def play(exchange: Exchange) -> None:
-        await _begin(exchange, pieces)
+        await begin(exchange, pieces)
         await exchange.end()
 
     return play
@@ -353,7 +372,7 @@ def malformed_after(*pieces: str) -> Behaviour:
     """Streams the pieces, then an event that is not JSON."""
 
     async def play(exchange: Exchange) -> None:
-        await _begin(exchange, pieces)
+        await begin(exchange, pieces)
         await exchange.event("<html>bad gateway</html>")
         await exchange.end()
 
@@ -383,7 +402,8 @@ async def _opened(gate: asyncio.Event, exchange: Exchange) -> bool:
     return not exchange.gone.is_set()
 
 
-async def _begin(exchange: Exchange, pieces: Sequence[str]) -> None:
+async def begin(exchange: Exchange, pieces: Sequence[str]) -> None:
+    """The head of a stream, the assistant's role, and the pieces."""
     await exchange.start()
     await exchange.event(chunk("", role="assistant"))
     for piece in pieces:

@@ -200,10 +200,25 @@ class JudgePanel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """Which of its model's endpoints an attempt used, 0 for the first.
+
+    ``endpoint`` answered or was asked last; ``hedged`` when a second one was asked because the first was slow, and the call that lost
+    cost about ``wasted_cost_nano_usd``; ``skipped_endpoints`` were kept away from.
+    """
+
+    endpoint: int
+    hedged: bool
+    wasted_cost_nano_usd: int
+    skipped_endpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSummary:
     """One attempt, summed up; ``error`` is the class of the failure, empty when there was none.
 
     ``tokens_saved`` is what breaking it off early saved, an estimate; ``continues_attempt`` is the attempt whose final text it continues.
+    ``hedge`` is set for a model with several endpoints.
     """
 
     attempt: int
@@ -224,6 +239,7 @@ class AttemptSummary:
     continues_attempt: int | None = None
     expected_gain: float | None = None
     price: float | None = None
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from emafusion.cascade.v1 import cascade_service_pb2, decision_pb2, event_pb2
 from emafusion.common.v1 import usage_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, RecordedAttempt
+from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, Hedge, RecordedAttempt
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
 from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
 from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome, PolicyKind
@@ -116,6 +116,16 @@ def _attempt(message: event_pb2.AttemptSummary) -> AttemptSummary:
         continues_attempt=message.continues_attempt if message.HasField("continues_attempt") else None,
         expected_gain=message.expected_gain if message.HasField("expected_gain") else None,
         price=message.price if message.HasField("price") else None,
+        hedge=_hedge(message.hedge) if message.HasField("hedge") else None,
+    )
+
+
+def _hedge(message: event_pb2.Hedge) -> Hedge:
+    return Hedge(
+        endpoint=message.endpoint,
+        hedged=message.hedged,
+        wasted_cost_nano_usd=message.wasted_cost_nano_usd,
+        skipped_endpoints=tuple(message.skipped_endpoints),
     )
 
 

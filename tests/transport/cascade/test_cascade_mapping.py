@@ -37,6 +37,7 @@ from cascade_service.domain.events import (
     Delta,
     Escalated,
     EscalationReason,
+    Hedge,
     Judged,
     Outcome,
     PolicyKind,
@@ -147,6 +148,7 @@ SUMMARY = AttemptSummary(
     continues_attempt=0,
     expected_gain=0.0,
     price=0.25,
+    hedge=Hedge(endpoint=1, hedged=True, wasted_cost_nano_usd=3, skipped_endpoints=(2,)),
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -407,6 +409,7 @@ def test_domain_dataclasses_have_no_field_without_a_place_on_the_wire() -> None:
     pairs: list[tuple[type[Any], Any]] = [
         (Completion, event_pb2.Completion),
         (AttemptSummary, event_pb2.AttemptSummary),
+        (Hedge, event_pb2.Hedge),
         (Routed, event_pb2.Routed),
         (Escalated, event_pb2.Escalated),
         (Verdict, verdict_pb2.Verdict),

@@ -79,8 +79,11 @@ def test_what_shows_without_a_verdict(text: str, finish: FinishReason, reason: E
 @pytest.mark.parametrize(
     ("spent", "time_left_s", "outcome"),
     [
-        (Spent(), 10.0, Granted(max_output_tokens=50, timeout_s=9.9)),
-        (Spent(), 1_000.0, Granted(max_output_tokens=50, timeout_s=60.0)),
+        (Spent(), 10.0, Granted(max_output_tokens=50, timeout_s=9.9, may_hedge=True)),
+        (Spent(), 1_000.0, Granted(max_output_tokens=50, timeout_s=60.0, may_hedge=True)),
+        (Spent(cost_nano_usd=600), 10.0, Granted(max_output_tokens=50, timeout_s=9.9, may_hedge=True)),
+        (Spent(cost_nano_usd=601), 10.0, Granted(max_output_tokens=50, timeout_s=9.9)),
+        (Spent(output_tokens=1), 10.0, Granted(max_output_tokens=50, timeout_s=9.9)),
         (Spent(attempts=2, output_tokens=80, cost_nano_usd=860), 10.0, Granted(max_output_tokens=20, timeout_s=9.9)),
         (Spent(attempts=3), 10.0, Ceiling.ATTEMPTS),
         (Spent(output_tokens=100), 10.0, Ceiling.OUTPUT_TOKENS),
@@ -98,6 +101,7 @@ def test_ceilings(spent: Spent, time_left_s: float, outcome: Granted | Ceiling) 
         case Granted():
             assert isinstance(outcome, Granted)
             assert (found.max_output_tokens, found.timeout_s) == (outcome.max_output_tokens, pytest.approx(outcome.timeout_s))
+            assert found.may_hedge == outcome.may_hedge
         case Refused(ceiling, detail):
             assert ceiling is outcome
             assert detail

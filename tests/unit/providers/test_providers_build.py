@@ -164,3 +164,27 @@ async def test_the_key_is_nowhere_but_in_the_request(caplog: pytest.LogCaptureFi
         assert PROMPT not in text
     assert PROMPT not in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"hedge": {}}, "`hedge` needs `replicas`"),
+        ({"replicas": ["http://127.0.0.1:1/v1"]}, "endpoints must differ"),
+        ({"replicas": ["http://127.0.0.1:2/v1", "http://127.0.0.1:2/v1"]}, "endpoints must differ"),
+        ({"replicas": ["127.0.0.1:2"]}, "replicas"),
+        ({"provider": "recorded", "endpoint": None, "recording": "r.parquet", "replicas": ["http://127.0.0.1:2/v1"]}, "impossible"),
+        ({"replicas": ["http://127.0.0.1:2/v1"], "hedge": {"share_max": 1.1}}, "share_max"),
+    ],
+)
+def test_what_replicas_can_not_be(more: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        settings({**LOCAL, **more})
+
+
+async def test_each_endpoint_has_a_breaker_of_its_own() -> None:
+    async with FakeUpstream(fails(500)) as first, FakeUpstream(answers("a"), answers("b")) as second:
+        local = {**LOCAL, "endpoint": first.base_url, "replicas": [second.base_url], "breaker": {"failures_to_open": 1}}
+        (model,) = build(settings({**local, "retry": {"attempts_max": 2, "backoff_initial_ms": 1}}), secrets()).values()
+        assert [(await collect(model.stream(ask())))[0] for _ in range(2)] == ["a", "b"]
+        await model.aclose()

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from providers.errors import RateLimited, ServerFault
-from providers.instrumented import InstrumentedModel, Instruments
+from providers.instrumented import InstrumentedModel
+from providers.instruments import Instruments
 from providers.port import ChatModel, Chunk
 from providers.retry import RetryingModel, RetryPolicy
 from servicekit import semconv

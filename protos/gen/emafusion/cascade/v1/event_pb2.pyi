@@ -164,8 +164,20 @@ class Escalated(_message.Message):
     price: float
     def __init__(self, from_attempt: _Optional[int] = ..., reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., next_model: _Optional[str] = ..., detail: _Optional[str] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ...) -> None: ...
 
+class Hedge(_message.Message):
+    __slots__ = ("endpoint", "hedged", "wasted_cost_nano_usd", "skipped_endpoints")
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_FIELD_NUMBER: _ClassVar[int]
+    WASTED_COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    endpoint: int
+    hedged: bool
+    wasted_cost_nano_usd: int
+    skipped_endpoints: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, endpoint: _Optional[int] = ..., hedged: _Optional[bool] = ..., wasted_cost_nano_usd: _Optional[int] = ..., skipped_endpoints: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class AttemptSummary(_message.Message):
-    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price")
+    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price", "hedge")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +196,7 @@ class AttemptSummary(_message.Message):
     CONTINUES_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_GAIN_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
+    HEDGE_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     tier: int
     model: str
@@ -202,7 +215,8 @@ class AttemptSummary(_message.Message):
     continues_attempt: int
     expected_gain: float
     price: float
-    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ...) -> None: ...
+    hedge: Hedge
+    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ..., hedge: _Optional[_Union[Hedge, _Mapping]] = ...) -> None: ...
 
 class Completion(_message.Message):
     __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd")

@@ -1,0 +1,1 @@
+"""How soon a provider sees that the caller has left."""
