@@ -32,7 +32,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass
 class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):
-    """Plans ``models`` with their predicted qualities (else ``quality``) and costs in nano-USD, or raises ``error``; waits for ``gate`` first."""
+    """Plans ``models`` with their ``qualities`` (else ``quality``) and costs in nano-USD, or raises ``error``; waits for ``gate`` first."""
 
     models: tuple[str, ...] = ()
     error: Exception | None = None
