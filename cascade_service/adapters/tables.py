@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, inspect
+from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -20,6 +22,7 @@ decisions = Table(
     Column("delivery", String(16), nullable=False),
     Column("error_reason", String(64), nullable=False),
     Column("trace_id", String(32), nullable=False),
+    Column("key_id", String(128), nullable=False, server_default=""),
     Column("prompt", _Document),
     Column("plan", _Document),
     Column("attempts", _Document, nullable=False),
@@ -40,3 +43,46 @@ feedback = Table(
     Index("feedback_by_decision", "decision_id"),
 )
 """Any number of rows per decision, in order of ``feedback_id``."""
+
+quota_accounts = Table(
+    "quota_accounts",
+    metadata,
+    Column("scope", String(160), primary_key=True),
+    Column("limits", _Document, nullable=False),
+    Column("requests_until_ns", BigInteger, nullable=False, default=0),
+    Column("tokens_until_ns", BigInteger, nullable=False, default=0),
+    Column("running", Integer, nullable=False, default=0),
+    Column("cost_held_nano_usd", BigInteger, nullable=False, default=0),
+    Column("day", String(10), nullable=False, default=""),
+    Column("requests_today", BigInteger, nullable=False, default=0),
+    Column("tokens_today", BigInteger, nullable=False, default=0),
+    Column("cost_today_nano_usd", BigInteger, nullable=False, default=0),
+)
+"""One row per scope: what it has used up. Every change of a row is made by whoever has it locked."""
+
+quota_holds = Table(
+    "quota_holds",
+    metadata,
+    Column("tab_id", String(64), primary_key=True),
+    Column("scope", String(160), primary_key=True),
+    Column("tokens_held", BigInteger, nullable=False),
+    Column("cost_held_nano_usd", BigInteger, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("tokens_used", BigInteger, nullable=False, default=0),
+    Column("cost_used_nano_usd", BigInteger, nullable=False, default=0),
+    Column("expires_ns", BigInteger, nullable=False),
+    Index("quota_holds_by_expiry", "expires_ns"),
+)
+"""What requests under way hold, by scope. A row that is not renewed in time is that of a process that is gone."""
+
+
+def create_tables(connection: Connection) -> None:
+    """Creates tables that are missing, and columns that tables of an earlier version lack."""
+    metadata.create_all(connection)
+    existing = inspect(connection)
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in existing.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")

@@ -174,6 +174,16 @@ class Attempt:
         )
 
 
+def tokens_used(attempts: Iterable[Attempt]) -> int:
+    """Tokens, input and output, of all attempts so far; of one under way an estimate from what it has written."""
+    return sum(
+        attempt.usage.input_tokens + attempt.usage.output_tokens
+        if attempt.ended_at_s is not None
+        else max(1, attempt.input_tokens_bound // 4) + attempt.written_tokens
+        for attempt in attempts
+    )
+
+
 def best_seen(attempts: Iterable[Attempt], *, committed: str = "") -> Attempt | None:
     """The answer with the highest confidence, the stronger model's on a tie; without any verdict the strongest model's answer.
 

@@ -47,7 +47,10 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The record of one request. Texts are in it only when the operator turned that on; hashes always are."""
+    """The record of one request. Texts are in it only when the operator turned that on; hashes always are.
+
+    ``key_id`` names the caller's API key, empty for none.
+    """
 
     decision_id: str
     create_time: datetime
@@ -62,6 +65,7 @@ class Decision:
     completion: Completion | None
     error_reason: str
     trace_id: str
+    key_id: str = ""
     feedback: tuple[Feedback, ...] = ()
 
 
@@ -109,6 +113,7 @@ class DecisionFold:
             completion=completion,
             error_reason=error_reason,
             trace_id=self._request.trace_id,
+            key_id=self._request.caller.key_id,
         )
 
     def _recorded(self, attempt: Attempt, *, chosen: bool) -> RecordedAttempt:
