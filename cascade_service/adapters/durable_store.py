@@ -20,6 +20,9 @@ from servicekit import semconv
 
 _log = structlog.get_logger(__name__)
 
+_PREPARE_S = 30.0
+"""Making tables takes longer than a write."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
@@ -97,7 +100,7 @@ class DurableStore:
 
     async def prepare(self) -> None:
         """Creates the tables that are missing. Raises ``StoreUnavailable``."""
-        await self._in_time(self._store.prepare())
+        await self._in_time(self._store.prepare(), seconds=_PREPARE_S)
         self._prepared = True
         self._set_up(up=True)
 
@@ -153,12 +156,14 @@ class DurableStore:
     async def look(self) -> None:
         """Asks the store whether it takes records; if so, replays the spool. Never raises."""
         try:
-            await self._in_time(self._store.check() if self._prepared else self._store.prepare())
+            if self._prepared:
+                await self._in_time(self._store.check())
+                self._set_up(up=True)
+            else:
+                await self.prepare()
         except StoreUnavailable:
             self._set_up(up=False)
             return
-        self._prepared = True
-        self._set_up(up=True)
         if self._spool is not None and self._spool.size:
             try:
                 await self._replay(self._spool)
@@ -213,12 +218,13 @@ class DurableStore:
             with suppress(DecisionNotFound):
                 await self._store.add_feedback_once(said.decision_id, said.feedback)
 
-    async def _in_time(self, work: Awaitable[None]) -> None:
+    async def _in_time(self, work: Awaitable[None], *, seconds: float | None = None) -> None:
+        limit_s = seconds or self._write_s
         try:
-            async with asyncio.timeout(self._write_s):
+            async with asyncio.timeout(limit_s):
                 await work
         except TimeoutError as error:
-            raise StoreUnavailable(f"the decision store did not answer within {self._write_s:g} s") from error
+            raise StoreUnavailable(f"the decision store did not answer within {limit_s:g} s") from error
 
     def _set_up(self, *, up: bool) -> None:
         self._meters.up = int(up)
