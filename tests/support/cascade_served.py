@@ -127,6 +127,7 @@ async def cascade_world(
     judge: FakeJudge | None = None,
     router_up: bool = True,
     judge_up: bool = True,
+    judge_target: str | None = None,
     cascade: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     model: Callable[[str], Mapping[str, Any]] = lambda _: {},
@@ -135,7 +136,7 @@ async def cascade_world(
 ) -> AsyncGenerator[World]:
     """Serves the cascade over models with these upstreams, in their order; ``cascade``, ``limits`` and ``model`` add to its settings.
 
-    With ``keys`` a caller must show one.
+    With ``keys`` a caller must show one. ``judge_target`` is where a judge is that the caller serves.
     """
     telemetry = telemetry or Telemetry.off()
     router, judge = router or FakeRouter(tuple(upstreams)), judge or FakeJudge()
@@ -143,7 +144,8 @@ async def cascade_world(
         for upstream in upstreams.values():
             await stack.enter_async_context(upstream)
         router_target = (await stack.enter_async_context(serve(router.add_to, telemetry=telemetry))).target if router_up else _nobody()
-        judge_target = (await stack.enter_async_context(serve(judge.add_to, telemetry=telemetry))).target if judge_up else _nobody()
+        if judge_target is None:
+            judge_target = (await stack.enter_async_context(serve(judge.add_to, telemetry=telemetry))).target if judge_up else _nobody()
         settings = Settings.model_validate(
             {
                 "models": [_model(name, upstream, model(name)) for name, upstream in upstreams.items()],

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sqlite3
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Victim:
     process: asyncio.subprocess.Process | None = None
     told: dict[str, str] = field(default_factory=dict[str, str])
     begun: int = 0
+    reading: asyncio.Task[str] | None = None
 
     @property
     def database(self) -> Path:
@@ -55,20 +57,19 @@ class Victim:
         command = (sys.executable, "-m", "cascade_service", "--config", str(self.folder / "emafusion.yaml"))
         self.process = await asyncio.create_subprocess_exec(*command, env=process_environ(), stderr=asyncio.subprocess.PIPE)
         assert self.process.stderr is not None
-        log: list[bytes] = []
+        serving = asyncio.Event()
+        # Read to the end: a service whose log nobody reads stands still in the end.
+        self.reading = asyncio.create_task(_read_log(self.process.stderr, serving))
         async with asyncio.timeout(_START_S):
-            async for line in self.process.stderr:
-                log.append(line)
-                if json.loads(line)["event"] == "serving":
-                    return
-        raise AssertionError(f"the service did not start again: {b''.join(log).decode()}")
+            await asyncio.wait({self.reading, asyncio.ensure_future(serving.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert serving.is_set(), f"the service did not start again: {await self.reading}"
 
     async def kill(self) -> None:
         """SIGKILL: nothing is flushed, nothing is said."""
         assert self.process is not None
-        self.process.kill()
         with suppress(ProcessLookupError):
-            await self.process.communicate()
+            self.process.kill()
+        await self.process.wait()
 
     @asynccontextmanager
     async def stub(self) -> AsyncGenerator[CascadeServiceAsyncStub]:
@@ -102,8 +103,9 @@ class Victim:
                         completion = response.completed.completion
                         self.told[completion.decision_id] = completion.text
             except grpc.aio.AioRpcError as error:
-                assert error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}, error
-                enough.set()  # a service that refuses everything is found out by the check that follows
+                if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}:
+                    raise
+                enough.set()  # a service that refuses everything is found out by the checks that follow
                 return
 
     async def check_told(self, ids: Sequence[str]) -> None:
@@ -156,6 +158,16 @@ async def victim(folder: Path, *, when_down: str) -> AsyncGenerator[Victim]:
         finally:
             if service.process is not None and service.process.returncode is None:
                 await service.kill()
+
+
+async def _read_log(log: asyncio.StreamReader, serving: asyncio.Event) -> str:
+    """The last lines of a log, when it ends."""
+    lines: deque[bytes] = deque(maxlen=20)
+    async for line in log:
+        lines.append(line)
+        if not serving.is_set() and json.loads(line)["event"] == "serving":
+            serving.set()
+    return b"".join(lines).decode()
 
 
 def _write_config(service: Victim, judge_target: str, when_down: str) -> None:

@@ -265,3 +265,4 @@ class Decision:
     error_reason: str
     feedback: tuple[Feedback, ...]
     trace_id: str
+    key_id: str = ""

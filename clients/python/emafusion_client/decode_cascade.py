@@ -126,6 +126,7 @@ def decision(message: decision_pb2.Decision) -> Decision:
         error_reason=message.error_reason,
         feedback=tuple(feedback(entry) for entry in message.feedback),
         trace_id=message.trace_id,
+        key_id=message.key_id,
     )
 
 

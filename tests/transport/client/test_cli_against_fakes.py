@@ -96,3 +96,12 @@ async def test_route_judge_and_feedback_print_what_the_services_say(tmp_path: Pa
     assert "recorded for d1: correct=False" in told.out
     assert "No spans are known for it" in traced.out
     assert "decision d1: completed" in traced.out
+
+
+async def test_what_keys_use_is_shown_with_their_limits() -> None:
+    async with serving() as fakes:
+        ended = await _run("keys", "usage", "--target", fakes.target)
+        as_json = await _run("keys", "usage", "--json", "--target", fakes.target)
+    (web,) = [line for line in ended.out.splitlines() if line.startswith(" key:web")]
+    assert web.split() == ["key:web", "3", "of", "60", "0", "1", "2026-11-22", "7", "1,234", "$0.5000", "of", "$2.0000", "$0"]
+    assert [(quota["scope"], quota["requests_per_minute"]) for quota in json.loads(as_json.out)] == [("key:web", 60), ("service", None)]
