@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from emafusion.cascade.v1 import event_pb2
 from grpc_health.v1 import health_pb2
@@ -21,12 +22,14 @@ CASCADE = "emafusion.cascade.v1.CascadeService"
 
 
 async def health(world: World, service: str = CASCADE) -> int:
-    ask: Any = world.served.channel.unary_unary(
-        "/grpc.health.v1.Health/Check",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
-    return (await ask(health_pb2.HealthCheckRequest(service=service))).status
+    """Asked over a plain channel: the product's own leaves out a server that says NOT_SERVING."""
+    async with grpc.aio.insecure_channel(world.served.target) as channel:
+        ask: Any = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        return (await ask(health_pb2.HealthCheckRequest(service=service), timeout=20)).status
 
 
 async def until(world: World, status: int) -> None:
