@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import structlog
 from opentelemetry.metrics import Meter, Observation
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from cascade_service.adapters.spool import Spool, Spooled
 from cascade_service.domain.decision import Decision, Feedback
@@ -26,7 +26,9 @@ _PREPARE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
-    """An entry of the spool: a record, or feedback on one."""
+    """An entry of the spool: a record, or feedback on one. An unknown field is an error: it would be lost."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     decision: Decision | None = None
     decision_id: str = ""
@@ -201,11 +203,17 @@ class DurableStore:
 
     async def _replay_one(self, spool: Spool, entry: Spooled) -> None:
         try:
-            await self._in_time(self._write(_SAID.validate_json(entry.text)))
+            said = _SAID.validate_json(entry.text)
+        except ValueError:
+            _log.error("spooled_entry_not_understood", decision_id=entry.decision_id)  # the error may quote texts
+            await asyncio.to_thread(spool.set_aside, entry)
+            return
+        try:
+            await self._in_time(self._write(said))
         except StoreUnavailable:
             await self._in_time(self._store.check())
             try:
-                await self._in_time(self._write(_SAID.validate_json(entry.text)))
+                await self._in_time(self._write(said))
             except StoreUnavailable:
                 # The store is there and will not have it: the others must not wait for it.
                 _log.error("spooled_entry_set_aside", decision_id=entry.decision_id)

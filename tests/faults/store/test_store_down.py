@@ -174,6 +174,21 @@ async def test_an_entry_that_the_store_will_not_have_does_not_hold_up_the_others
         assert b"id-1" in await asyncio.to_thread((tmp_path / "spool" / "decisions.damaged").read_bytes)
 
 
+async def test_an_entry_that_nobody_understands_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    async with durable(tmp_path) as (both, store):
+        store.down = True
+        await both.save(await decision(0))
+        assert both._spool is not None
+        await both._spool.append("id-1", '{"of": "another version"}')
+        await both._spool.append("id-1", "no JSON")
+        await both.save(await decision(2))
+        store.down = False
+        await both.look()
+        assert len(await in_store(store, 0, 2)) == 2
+        assert not both._spool.size
+        assert b"no JSON" in await asyncio.to_thread((tmp_path / "spool" / "decisions.damaged").read_bytes)
+
+
 async def test_what_an_earlier_process_spooled_is_replayed_although_nothing_is_spooled_any_more(tmp_path: Path) -> None:
     async with durable(tmp_path) as (both, store):
         store.down = True
