@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.events import DeliveryMode
+from cascade_service.domain.metering import QuotaRules
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.quotas import Limits
+from cascade_service.domain.request import Caller
 from cascade_service.domain.rules import CascadeRules
 from cascade_service.domain.value import ValuePolicy
 from providers.pricing import to_price
+from servicekit.calls import CallState
 from servicekit.settings.cascade import ThresholdPolicySettings, ValuePolicySettings
 from servicekit.settings.models import ModelSettings
+from servicekit.settings.quotas import QuotaSettings
 from servicekit.settings.root import Settings
 
 _NANO_PER_USD = 1_000_000_000
@@ -89,6 +94,29 @@ def _policy(settings: ThresholdPolicySettings | ValuePolicySettings) -> Policy:
                 prefix_threshold=settings.prefix_threshold,
                 prefix_hopeless_below=settings.prefix_hopeless_below,
             )
+
+
+def quota_rules(settings: Settings) -> QuotaRules:
+    """What callers may use."""
+    limits = settings.cascade.caller_limits
+    return QuotaRules(
+        every_key=_limits(limits.every_key),
+        keyless=_limits(limits.keyless),
+        service=_limits(limits.service),
+        output_tokens_held=limits.output_tokens_held,
+        refuse_uncounted=limits.when_store_down == "refuse",
+    )
+
+
+def caller_of(call: CallState | None) -> Caller:
+    """Who makes a call."""
+    if call is None:
+        return Caller()
+    return Caller(key_id=call.key_id, limits=None if call.quota is None else _limits(call.quota))
+
+
+def _limits(quota: QuotaSettings) -> Limits:
+    return Limits(**quota.model_dump())
 
 
 def catalogue(settings: Settings, availability: Mapping[str, str]) -> dict[str, ConfiguredModel]:

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from servicekit.errors import StatusSpec
+from servicekit.settings.quotas import QuotaSettings
 
 _HEALTH: Final = "/grpc.health."
 _INFRASTRUCTURE: Final = (_HEALTH, "/grpc.reflection.")
@@ -30,6 +31,8 @@ class CallState:
     """Reason of the error, empty for none."""
     key_id: str = ""
     """Id of the API key that the caller showed, empty for none."""
+    quota: QuotaSettings | None = None
+    """What that key may use; None for what every key may."""
 
     def failed(self, spec: StatusSpec) -> None:
         """Notes how the call ends."""

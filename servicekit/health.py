@@ -33,6 +33,10 @@ class Health:
         """Says SERVING from now on, unless draining has begun."""
         await self._say(health_pb2.HealthCheckResponse.SERVING)
 
+    async def waiting(self) -> None:
+        """Says NOT_SERVING until `serving` is said again."""
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def draining(self) -> None:
         """Says NOT_SERVING for good."""
         # The servicer tells watchers one by one under a lock; one that does not read must not hold up the shutdown.

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from servicekit.settings.auth import ApiKeySettings, AuthSettings, KeysFile
 from servicekit.settings.load import ConfigurationError
+from servicekit.settings.quotas import QuotaSettings
 from servicekit.settings.schema import Problem, dotted
 from servicekit.settings.secrets import SecretMissing, SecretSource
 from servicekit.tls import Stamp, stamp_of
@@ -54,6 +55,7 @@ class KnownKey:
     hash: str
     scopes: frozenset[str]
     expires: datetime | None
+    quota: QuotaSettings | None = None
 
     def expired(self, now: datetime) -> bool:
         """True from the moment of expiry on."""
@@ -68,7 +70,7 @@ def read_keys(auth: AuthSettings, source: SecretSource) -> tuple[KnownKey, ...]:
     twice = sorted(name for name, count in Counter(key.id for _, key in listed).items() if count > 1)
     if twice:
         raise _wrong("server.auth.keys", f"ids must be unique, given twice: {', '.join(twice)}")
-    return tuple(KnownKey(key.id, _hash(where, key, source), frozenset(key.scopes), key.expires) for where, key in listed)
+    return tuple(KnownKey(key.id, _hash(where, key, source), frozenset(key.scopes), key.expires, key.quota) for where, key in listed)
 
 
 def _file(path: str) -> tuple[ApiKeySettings, ...]:

@@ -138,6 +138,24 @@ METRIC_CASCADE_TIME_TO_FIRST_DELTA: Final = "emafusion.cascade.time_to_first_del
 METRIC_CASCADE_TIME_TO_FIRST_COMMIT: Final = "emafusion.cascade.time_to_first_commit"
 """Histogram, seconds: until the first text is final."""
 
+# --- Limits of callers ------------------------------------------------------------------------------------------------------------
+EMAFUSION_QUOTA_SCOPE: Final = "emafusion.quota.scope"
+"""Whose limit it is: `key:ID`, `keyless` or `service`."""
+EMAFUSION_QUOTA_LIMIT: Final = "emafusion.quota.limit"
+"""Name of the limit, as in the configuration."""
+METRIC_QUOTA_REFUSED: Final = "emafusion.quota.refused"
+METRIC_QUOTA_UNCOUNTED: Final = "emafusion.quota.uncounted"
+
+# --- Decision store ---------------------------------------------------------------------------------------------------------------
+METRIC_STORE_SPOOLED: Final = "emafusion.store.spooled"
+"""Counter, entries written to the spool because the store was down."""
+METRIC_STORE_REPLAYED: Final = "emafusion.store.replayed"
+"""Counter, entries of the spool written to the store."""
+METRIC_STORE_SPOOL_SIZE: Final = "emafusion.store.spool_size"
+"""Gauge, bytes."""
+METRIC_STORE_UP: Final = "emafusion.store.up"
+"""Gauge, 1 while the decision store takes records, else 0."""
+
 # --- Router -----------------------------------------------------------------------------------------------------------------------
 EMAFUSION_ROUTER_KIND: Final = "emafusion.router.kind"
 EMAFUSION_ROUTER_CLEAR: Final = "emafusion.router.clear"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,14 @@ _METADATA_BYTES_MAX: Final = 16 * 1024
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether a service that has started can do its work: ``look`` says so and never raises, every ``look_every_s`` seconds."""
+
+    look: Callable[[], Awaitable[bool]]
+    look_every_s: float
+
+
 class RunningServer:
     """A server that listens. `stop` may be called more than once, by more than one task."""
 
@@ -59,9 +68,19 @@ class RunningServer:
         self.port = port
         self.address = f"{host}:{port}"
 
-    async def set_ready(self) -> None:
-        """Health says SERVING from now on, for the server and each service."""
-        await self._health.serving()
+    async def set_ready(self, *, ready: bool = True) -> None:
+        """Health says SERVING from now on, or NOT_SERVING, for the server and each service. Draining is for good."""
+        await (self._health.serving() if ready else self._health.waiting())
+
+    async def follow(self, readiness: Readiness) -> None:
+        """Health says what ``readiness`` finds, until cancelled. The server must be ready."""
+        ready = True
+        while True:
+            await asyncio.sleep(readiness.look_every_s)
+            if await readiness.look() is not ready:
+                ready = not ready
+                await self.set_ready(ready=ready)
+                (_log.info if ready else _log.warning)("ready" if ready else "not_ready", address=self.address)
 
     async def stop(self) -> None:
         """Drains and closes: health says NOT_SERVING, no new call is taken, calls in flight may go on for the grace.
@@ -148,11 +167,13 @@ async def run_service(
     access: AccessRules,
     warm_up: Hook | None = None,
     on_drain: Hook | None = None,
+    readiness: Readiness | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal does not cut the drain short.
 
     ``warm_up`` runs while the server listens and health still says NOT_SERVING. ``on_drain`` runs after the last call has ended and
-    closes what the service opened. Telemetry is flushed last. Logs `serving` with the address once ready.
+    closes what the service opened. Health follows ``readiness`` in between. Telemetry is flushed last. Logs `serving` with the address
+    once ready.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -165,7 +186,11 @@ async def run_service(
         if warm_up is None or await _unless(stop, warm_up):
             await running.set_ready()
             _log.info("serving", address=running.address, service=name)
+            following = None if readiness is None else asyncio.create_task(running.follow(readiness), name="readiness")
             await stop.wait()
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
     finally:
         await running.stop()
         if on_drain is not None:

@@ -98,6 +98,8 @@ class _Telling:
         self._meters = meters
         self._clock = clock
         self._started_at_s = clock.monotonic_s()
+        # Absent without keys, so that nothing changes where there are none.
+        self._caller = {semconv.EMAFUSION_CALLER_KEY_ID: request.caller.key_id} if request.caller.key_id else dict[str, str]()
         self._delivery = {semconv.EMAFUSION_CASCADE_DELIVERY: request.delivery.value}
         self._started: dict[int, AttemptStarted] = {}
         self._running: int | None = None
@@ -133,7 +135,7 @@ class _Telling:
         if self._running is not None:
             self._count_attempt(self._running, outcome)
         self._span.set_attribute(semconv.EMAFUSION_CASCADE_OUTCOME, outcome)
-        labels = {semconv.EMAFUSION_CASCADE_OUTCOME: outcome, **self._delivery}
+        labels = {semconv.EMAFUSION_CASCADE_OUTCOME: outcome, **self._delivery, **self._caller}
         self._meters.requests.add(1, labels | {semconv.EMAFUSION_ERROR_REASON: reason} if reason else labels)
 
     def _routed(self, event: Routed) -> None:
@@ -196,14 +198,14 @@ class _Telling:
         if completion.stop_detail:
             attributes[semconv.EMAFUSION_CASCADE_STOP_DETAIL] = completion.stop_detail
         self._span.set_attributes(attributes)
-        outcome = {semconv.EMAFUSION_CASCADE_OUTCOME: completion.outcome.value}
+        outcome = {semconv.EMAFUSION_CASCADE_OUTCOME: completion.outcome.value, **self._caller}
         self._meters.requests.add(1, outcome | self._delivery)
         for summary in completion.attempts:
             if summary.aborted_early:
                 self._meters.tokens_saved.add(summary.tokens_saved, {semconv.EMAFUSION_CASCADE_MODEL: summary.model})
         self._meters.cost.add(completion.cost_nano_usd, outcome)
-        self._meters.tokens.add(completion.usage.input_tokens, {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_INPUT})
-        self._meters.tokens.add(completion.usage.output_tokens, {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_OUTPUT})
+        self._meters.tokens.add(completion.usage.input_tokens, self._caller | {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_INPUT})
+        self._meters.tokens.add(completion.usage.output_tokens, self._caller | {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_OUTPUT})
 
     def _count_attempt(self, attempt: int, outcome: str) -> None:
         self._running = None

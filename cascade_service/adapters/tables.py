@@ -24,6 +24,7 @@ decisions = Table(
     Column("trace_id", String(32), nullable=False),
     Column("policy_kind", String(16), nullable=False, server_default="threshold"),
     Column("answer_worth_nano_usd", BigInteger),
+    Column("key_id", String(128), nullable=False, server_default=""),
     Column("prompt", _Document),
     Column("plan", _Document),
     Column("attempts", _Document, nullable=False),
@@ -44,6 +45,37 @@ feedback = Table(
     Index("feedback_by_decision", "decision_id"),
 )
 """Any number of rows per decision, in order of ``feedback_id``."""
+
+quota_accounts = Table(
+    "quota_accounts",
+    metadata,
+    Column("scope", String(160), primary_key=True),
+    Column("limits", _Document, nullable=False),
+    Column("requests_until_ns", BigInteger, nullable=False, default=0),
+    Column("tokens_until_ns", BigInteger, nullable=False, default=0),
+    Column("running", Integer, nullable=False, default=0),
+    Column("cost_held_nano_usd", BigInteger, nullable=False, default=0),
+    Column("day", String(10), nullable=False, default=""),
+    Column("requests_today", BigInteger, nullable=False, default=0),
+    Column("tokens_today", BigInteger, nullable=False, default=0),
+    Column("cost_today_nano_usd", BigInteger, nullable=False, default=0),
+)
+"""One row per scope: what it has used up. Every change of a row is made by whoever has it locked."""
+
+quota_holds = Table(
+    "quota_holds",
+    metadata,
+    Column("tab_id", String(64), primary_key=True),
+    Column("scope", String(160), primary_key=True),
+    Column("tokens_held", BigInteger, nullable=False),
+    Column("cost_held_nano_usd", BigInteger, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("tokens_used", BigInteger, nullable=False, default=0),
+    Column("cost_used_nano_usd", BigInteger, nullable=False, default=0),
+    Column("expires_ns", BigInteger, nullable=False),
+    Index("quota_holds_by_expiry", "expires_ns"),
+)
+"""What requests under way hold, by scope. A row that is not renewed in time is that of a process that is gone."""
 
 
 def create_tables(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cascade_service.domain.acceptance import Escalate, visible_defects
@@ -241,6 +241,16 @@ class Attempt:
             price=self.gain_price,
             hedge=self._hedge(),
         )
+
+
+def tokens_used(attempts: Iterable[Attempt]) -> int:
+    """Tokens, input and output, of all attempts so far; of one under way an estimate from what it has written."""
+    return sum(
+        attempt.usage.input_tokens + attempt.usage.output_tokens
+        if attempt.ended_at_s is not None
+        else max(1, attempt.input_tokens_bound // 4) + attempt.written_tokens
+        for attempt in attempts
+    )
 
 
 def spent(attempts: Sequence[Attempt], *, running: Spent | None = None) -> Spent:

@@ -29,6 +29,7 @@ class Cascade:
     async def answer(self, request: CascadeRequest) -> AsyncGenerator[CascadeEvent, None]:
         """The events of one request, ending with exactly one ``Completed``. Raises ``CascadeError``."""
         run = Run(request, self._parts)
+        request.on_run(run.attempts)
         fold = DecisionFold(request, create_time=self._parts.clock.now(), record_text=self._recorder.record_text)
         answered = False
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cascade_service.domain.events import Ceiling
 from cascade_service.domain.pricing import Price
@@ -10,19 +10,30 @@ from cascade_service.domain.pricing import Price
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceilings:
-    """Limits of one request: nano-USD over attempts and judges, attempts, output tokens over all attempts."""
+    """Limits of one request: nano-USD over attempts and judges, attempts, output tokens over all attempts.
+
+    ``cost_named`` is what the limit on cost is called: a ceiling of its own, or what is left of the day's budget.
+    """
 
     cost_max_nano_usd: int
     attempts_max: int
     output_tokens_max: int
+    cost_named: Ceiling = Ceiling.COST
 
     def lowered_to(self, *, cost_nano_usd: int | None, attempts: int | None, output_tokens: int | None) -> Ceilings:
         """These ceilings, each lowered to what a caller asks for. A caller can't raise them."""
-        return Ceilings(
+        return replace(
+            self,
             cost_max_nano_usd=_lower(self.cost_max_nano_usd, cost_nano_usd),
             attempts_max=_lower(self.attempts_max, attempts),
             output_tokens_max=_lower(self.output_tokens_max, output_tokens),
         )
+
+    def within_budget(self, left_nano_usd: int) -> Ceilings:
+        """These ceilings, that on cost lowered to what is left of a budget."""
+        if left_nano_usd >= self.cost_max_nano_usd:
+            return self
+        return replace(self, cost_max_nano_usd=left_nano_usd, cost_named=Ceiling.BUDGET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +94,7 @@ def check(ceilings: Ceilings, times: TimeLimits, *, spent: Spent, needs: Needs, 
     worst = needs.price.bound_nano_usd(input_tokens=needs.input_tokens, output_tokens=output_tokens)
     if spent.cost_nano_usd + worst > ceilings.cost_max_nano_usd:
         left = ceilings.cost_max_nano_usd - spent.cost_nano_usd
-        return Refused(Ceiling.COST, f"the attempt may cost {worst} nano-USD and {left} are left")
+        return Refused(ceilings.cost_named, f"the attempt may cost {worst} nano-USD and {left} are left")
     usable_s = time_left_s - times.margin_s
     if usable_s < times.attempt_min_s:
         return Refused(Ceiling.TIME, f"{max(usable_s, 0.0):.3f} s are left and an attempt needs {times.attempt_min_s:.3f} s")

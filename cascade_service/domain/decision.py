@@ -47,7 +47,10 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The record of one request. Texts are in it only when the operator turned that on; hashes always are."""
+    """The record of one request. Texts are in it only when the operator turned that on; hashes always are.
+
+    ``key_id`` names the caller's API key, empty for none.
+    """
 
     decision_id: str
     create_time: datetime
@@ -62,6 +65,7 @@ class Decision:
     completion: Completion | None
     error_reason: str
     trace_id: str
+    key_id: str = ""
     feedback: tuple[Feedback, ...] = ()
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
@@ -113,6 +117,7 @@ class DecisionFold:
             trace_id=self._request.trace_id,
             policy_kind=self._request.policy.kind,
             answer_worth_nano_usd=self._request.policy.answer_worth_nano_usd,
+            key_id=self._request.caller.key_id,
         )
 
     def _recorded(self, attempt: Attempt, *, chosen: bool) -> RecordedAttempt:

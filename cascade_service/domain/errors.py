@@ -12,7 +12,8 @@ CascadeError                    ends the request; ``reason`` is the contract's E
 │   ├── ProviderAuthentication
 │   ├── ProviderRejected
 │   └── PromptForbidden
-├── StoreUnavailable            the decision could not be recorded
+├── StoreUnavailable            the decision could not be recorded, or use not be counted
+├── LimitReached                a caller's limit or budget; in ``quotas``
 └── DecisionNotFound
 
 ModelFailed                     a port's error: one attempt failed
@@ -82,7 +83,7 @@ class DeadlinePassed(AllAttemptsFailed):
 
 
 class CeilingTooLow(CascadeError):
-    """Not even the first attempt may start. ``ceiling`` is the limit in its way."""
+    """Not even the first attempt may start. ``ceiling`` is the limit in its way; ``retry_after_s`` is set when time alone mends it."""
 
     reason = "CEILING_TOO_LOW"
 
@@ -90,6 +91,9 @@ class CeilingTooLow(CascadeError):
         super().__init__(f"no attempt can start under the ceiling on {ceiling.value}: {detail}")
         self.ceiling = ceiling
         self.detail = detail
+        self.retry_after_s: float | None = None
+        if ceiling is Ceiling.BUDGET:
+            self.reason = "BUDGET_EXHAUSTED"
 
 
 class ProviderRefusal(CascadeError):

@@ -51,6 +51,7 @@ class Ceiling(Enum):
     ATTEMPTS = "attempts"
     OUTPUT_TOKENS = "output_tokens"
     TIME = "time"
+    BUDGET = "budget"
 
 
 class Outcome(Enum):

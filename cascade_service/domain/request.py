@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.ceilings import Ceilings
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
+from cascade_service.domain.quotas import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: the id of an API key, empty for none, and the key's own limits, None for those of every key."""
+
+    key_id: str = ""
+    limits: Limits | None = None
+
+
+def _nobody_follows(_attempts: Sequence[Attempt]) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +32,9 @@ class CascadeRequest:
     """What to answer and under which rules.
 
     ``deadline_at_s`` is on the scale of ``Clock.monotonic_s``. ``fixed_plan`` is empty, or the models to try in order.
-    ``prefix`` says when beginnings are judged. ``queue_s`` is what the request waited for admission, in seconds.
-    ``trace_id`` has 32 hex digits or is empty.
+    ``prefix`` says when beginnings are judged. ``queue_s`` is what the request waited for admission, in seconds. ``trace_id`` has 32 hex
+    digits or is empty. ``caller`` is who asks. ``on_run`` is handed the list of attempts before the first is made, for whoever wants to
+    follow them.
     """
 
     decision_id: str
@@ -34,3 +50,5 @@ class CascadeRequest:
     prefix: PrefixRules = field(default_factory=PrefixRules)
     queue_s: float = 0.0
     trace_id: str = ""
+    caller: Caller = field(default_factory=Caller)
+    on_run: Callable[[Sequence[Attempt]], None] = field(default=_nobody_follows, compare=False, repr=False)

@@ -22,6 +22,7 @@ from cascade_service.domain.errors import (
     RouterUnavailable,
     StoreUnavailable,
 )
+from cascade_service.domain.quotas import LimitReached
 from servicekit.errors import ErrorTable, FieldViolation, PreconditionViolation, QuotaViolation, RemoteStatus, StatusSpec
 
 _RETRY_AFTER_S = 1.0
@@ -41,6 +42,7 @@ def error_table() -> ErrorTable:
             ProviderAuthentication: _refusal(grpc.StatusCode.FAILED_PRECONDITION),
             ProviderRejected: _refusal(grpc.StatusCode.INVALID_ARGUMENT),
             PromptForbidden: _refusal(grpc.StatusCode.INVALID_ARGUMENT),
+            LimitReached: _limit_reached,
             StoreUnavailable: _unavailable(StoreUnavailable.reason),
             DecisionNotFound: lambda error: StatusSpec(
                 grpc.StatusCode.NOT_FOUND, error.reason, metadata={"decision_id": error.decision_id}
@@ -96,8 +98,25 @@ def _ceiling_too_low(error: CeilingTooLow) -> StatusSpec:
     return StatusSpec(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         error.reason,
+        retry_after_s=error.retry_after_s,
         metadata={"ceiling": error.ceiling.value},
         quota_violations=(QuotaViolation(error.ceiling.value, error.detail),),
+    )
+
+
+def _limit_reached(error: LimitReached) -> StatusSpec:
+    exceeded = error.exceeded
+    return StatusSpec(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        error.reason,
+        retry_after_s=exceeded.retry_after_s,
+        metadata={
+            "scope": exceeded.scope,
+            "limit": exceeded.limit.value,
+            "limit_value": str(exceeded.value),
+            "used": str(exceeded.used),
+        },
+        quota_violations=(QuotaViolation(f"{exceeded.scope}/{exceeded.limit.value}", f"{exceeded.used} of {exceeded.value} are used"),),
     )
 
 

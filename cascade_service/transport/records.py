@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from emafusion.cascade.v1 import decision_pb2
+from emafusion.cascade.v1 import decision_pb2, quota_pb2
 from emafusion.common.v1 import model_pb2
 from google.protobuf import timestamp_pb2
 
 from cascade_service.domain.decision import Decision, Feedback, RecordedAttempt
 from cascade_service.domain.planning import ConfiguredModel
+from cascade_service.domain.quotas import Account
 from cascade_service.transport.mapping import completion_to_wire, summary_to_wire
 from cascade_service.transport.verdicts import plan_to_wire, verdict_to_wire
 
@@ -33,6 +34,7 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         trace_id=decision.trace_id,
         policy_kind=f"POLICY_KIND_{decision.policy_kind.name}",
         answer_worth_nano_usd=decision.answer_worth_nano_usd,
+        key_id=decision.key_id,
     )
 
 
@@ -68,6 +70,26 @@ def model_to_wire(model: ConfiguredModel) -> model_pb2.ModelInfo:
         capabilities=sorted(model.capabilities),
         enabled=not model.disabled_reason,
         disabled_reason=model.disabled_reason,
+    )
+
+
+def quota_to_wire(account: Account, *, now_ns: int) -> quota_pb2.Quota:
+    """What a scope has used up at a moment, in nanoseconds since 1970."""
+    limits = account.limits
+    return quota_pb2.Quota(
+        scope=account.scope,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        cost_max_nano_usd_per_day=limits.cost_max_nano_usd_per_day,
+        concurrent_requests=limits.concurrent_requests,
+        requests_used=account.requests_used(now_ns),
+        tokens_used=account.tokens_used(now_ns),
+        requests_running=account.running,
+        day=account.day,
+        requests_today=account.requests_today,
+        tokens_today=account.tokens_today,
+        cost_nano_usd_today=account.cost_today_nano_usd,
+        cost_nano_usd_held=account.cost_held_nano_usd,
     )
 
 

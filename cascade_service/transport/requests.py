@@ -16,17 +16,18 @@ from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
-from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.request import Caller, CascadeRequest
 from cascade_service.domain.value import ValuePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a request brings besides its message: its deadline on the scale of ``Clock.monotonic_s``, its wait in seconds, its trace."""
+    """What a request brings besides its message: a deadline as ``Clock.monotonic_s`` counts, a wait in seconds, a trace, a caller."""
 
     deadline_at_s: float
     queue_s: float
     trace_id: str
+    caller: Caller
 
 
 class RequestReader:
@@ -59,6 +60,7 @@ class RequestReader:
             prefix=self._prefix(prefix),
             queue_s=circumstances.queue_s,
             trace_id=circumstances.trace_id,
+            caller=circumstances.caller,
         )
 
     def delivery(self, mode: int) -> DeliveryMode:

@@ -13,11 +13,14 @@ from emafusion.cascade.v1 import cascade_service_pb2, cascade_service_pb2_grpc
 from cascade_service.domain.decision import Feedback
 from cascade_service.domain.errors import RouterRejected
 from cascade_service.domain.events import Completed, Completion, DeliveryMode
+from cascade_service.domain.metering import Accounts
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.ports import Answering, Clock, DecisionStore
+from cascade_service.domain.quotas import nanoseconds
+from cascade_service.domain.request import Caller
 from cascade_service.transport.errors import under_field
 from cascade_service.transport.mapping import completion_to_wire, event_to_wire
-from cascade_service.transport.records import decision_to_wire, feedback_from_wire, feedback_to_wire, model_to_wire
+from cascade_service.transport.records import decision_to_wire, feedback_from_wire, feedback_to_wire, model_to_wire, quota_to_wire
 from cascade_service.transport.requests import Circumstances, RequestReader
 from cascade_service.transport.validation import RequestRules, check_decision_id, check_feedback
 from servicekit.calls import queue_wait_s
@@ -28,7 +31,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicerParts:
-    """What the servicer works with. ``trace_id`` tells the current trace, 32 hex digits or empty."""
+    """What the servicer works with. ``trace_id`` tells the current trace, 32 hex digits or empty; ``caller`` who makes the call."""
 
     cascade: Answering
     store: DecisionStore
@@ -37,6 +40,8 @@ class ServicerParts:
     reader: RequestReader
     clock: Clock
     trace_id: Callable[[], str]
+    caller: Callable[[], Caller]
+    accounts: Accounts
 
 
 class CascadeServicer(cascade_service_pb2_grpc.CascadeServiceServicer):
@@ -108,9 +113,20 @@ class CascadeServicer(cascade_service_pb2_grpc.CascadeServiceServicer):
         catalogue = self._parts.catalogue
         return cascade_service_pb2.ListModelsResponse(models=[model_to_wire(catalogue[name]) for name in sorted(catalogue)])
 
+    async def ListQuotas(  # noqa: N802 - the contract's name
+        self,
+        request: cascade_service_pb2.ListQuotasRequest,  # noqa: ARG002 - gRPC passes it
+        context: _Context,  # noqa: ARG002 - gRPC passes it
+    ) -> cascade_service_pb2.ListQuotasResponse:
+        """Lists what callers have used up, in order of scope."""
+        now_ns = nanoseconds(self._parts.clock.now())
+        accounts = await self._parts.accounts.accounts()
+        return cascade_service_pb2.ListQuotasResponse(quotas=[quota_to_wire(account, now_ns=now_ns) for account in accounts])
+
     def _circumstances(self, context: _Context) -> Circumstances:
         return Circumstances(
             deadline_at_s=self._parts.clock.monotonic_s() + remaining_s(context),
             queue_s=queue_wait_s(),
             trace_id=self._parts.trace_id(),
+            caller=self._parts.caller(),
         )

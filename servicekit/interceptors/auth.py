@@ -67,7 +67,7 @@ class AuthInterceptor(NamedInterceptor):
 
 
 def _note(key: KnownKey, state: CallState) -> None:
-    state.key_id = key.id
+    state.key_id, state.quota = key.id, key.quota
     get_current_span().set_attribute(semconv.EMAFUSION_CALLER_KEY_ID, key.id)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from servicekit.settings.base import Name, SecretRef, Section
+from servicekit.settings.quotas import QuotaSettings
 
-Scope = Literal["route", "judge", "complete", "feedback", "read"]
+Scope = Literal["route", "judge", "complete", "feedback", "read", "usage"]
 """What a key may be used for."""
 
 
@@ -22,10 +23,12 @@ class ApiKeySettings(Section):
     """`sha256:` and the hexadecimal hash of the key."""
     hash_from: SecretRef | None = None
     """Where that hash is kept instead. A file is read again when it changes."""
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=5)]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=6)]
     """What the key may be used for."""
     expires: datetime | None = None
     """Moment from which on the key is refused, with its time zone, such as `2027-01-31T00:00:00Z`. Default: never."""
+    quota: QuotaSettings | None = None
+    """What the key may use. Default: `cascade.caller_limits.every_key`."""
 
     @model_validator(mode="after")
     def _one_hash_and_a_certain_time(self) -> ApiKeySettings:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, cast
 from pydantic import Discriminator, Field, Tag
 
 from servicekit.settings.base import Name, PositiveMs, Probability, Section
+from servicekit.settings.quotas import CallerLimitSettings
 
 
 class ThresholdPolicySettings(Section):
@@ -91,6 +92,21 @@ class StoreSettings(Section):
     """True records prompts and answers; false records their hashes only."""
     write_timeout_ms: PositiveMs = 5_000
     """Longest time for one write in milliseconds."""
+    when_down: Literal["refuse", "spool"] = "refuse"
+    """`refuse`: no request is answered while its record can't be kept. `spool`: records go to a file and to the store when it is back."""
+    spool_directory: str = ".emafusion/spool"
+    """Folder of that file, one for each replica; relative to the configuration file."""
+    spool_max_mb: int = Field(default=256, ge=1, le=1_048_576)
+    """Largest size of that file in MiB; when it is full requests are refused."""
+
+
+class ReadinessSettings(Section):
+    """When the service says SERVING after its start."""
+
+    needs: tuple[Literal["store", "router", "judge"], ...] = ("store",)
+    """What must be there. A store that is down does not count while records can be spooled."""
+    look_every_ms: PositiveMs = 1_000
+    """How often they are looked at."""
 
 
 class StaticPlanSettings(Section):
@@ -131,3 +147,7 @@ class CascadeSettings(Section):
     """`escalate`: an attempt without a verdict is not accepted and the next model is asked. `fail`: the request fails with UNAVAILABLE."""
     store: StoreSettings = StoreSettings()
     """Decision records."""
+    caller_limits: CallerLimitSettings = CallerLimitSettings()
+    """What callers may use."""
+    readiness: ReadinessSettings = ReadinessSettings()
+    """When the service is ready."""

@@ -96,7 +96,9 @@ def resolve_paths(settings: Settings, base: Path) -> Settings:
     server_tls = with_paths(settings.server.tls, "certificate", "private_key", "client_roots")
     auth = with_paths(settings.server.auth, "keys_file")
     client_tls = with_paths(settings.services.tls, "roots", "certificate", "private_key")
-    store = settings.cascade.store.model_copy(update={"url": _absolute_sqlite(settings.cascade.store.url, base)})
+    store = settings.cascade.store
+    kept_at = {"url": _absolute_sqlite(store.url, base), "spool_directory": absolute(store.spool_directory)}
+    store = store.model_copy(update=kept_at)
     return settings.model_copy(
         update={
             "models": models,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from emafusion.common.v1 import chat_pb2
 from emafusion.judge.v1 import judge_service_pb2, judge_service_pb2_grpc, verdict_pb2
 from emafusion.router.v1 import plan_pb2, router_service_pb2, router_service_pb2_grpc
 
-from cascade_service.bootstrap import CascadeService, build_service
+from cascade_service.bootstrap import CascadeService, access_rules, build_service
+from servicekit.access import bearer
 from servicekit.settings.load import LoadedSettings
 from servicekit.settings.root import Settings
 from servicekit.settings.secrets import SecretSource
@@ -137,9 +138,10 @@ class World:
     upstreams: Mapping[str, FakeUpstream]
 
     async def stream(
-        self, request: cascade_service_pb2.StreamCompleteRequest, *, timeout_s: float = 20.0
+        self, request: cascade_service_pb2.StreamCompleteRequest, *, timeout_s: float = 20.0, key: str | None = None
     ) -> list[cascade_service_pb2.StreamCompleteResponse]:
-        return [response async for response in self.stub.StreamComplete(request, timeout=timeout_s)]
+        shown = None if key is None else (bearer(key),)
+        return [response async for response in self.stub.StreamComplete(request, timeout=timeout_s, metadata=shown)]
 
 
 @asynccontextmanager
@@ -151,37 +153,47 @@ async def cascade_world(
     judge: FakeJudge | None = None,
     router_up: bool = True,
     judge_up: bool = True,
+    judge_target: str | None = None,
     cascade: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     artifacts: Path | None = None,
     model: Callable[[str], Mapping[str, Any]] = lambda _: {},
     telemetry: Telemetry | None = None,
+    keys: Sequence[Mapping[str, Any]] = (),
 ) -> AsyncGenerator[World]:
-    """Serves the cascade over models with these upstreams, in their order; ``cascade``, ``limits`` and ``model`` add to its settings."""
+    """Serves the cascade over models with these upstreams, in their order; ``cascade``, ``limits`` and ``model`` add to its settings.
+
+    With ``keys`` a caller must show one. ``judge_target`` is where a judge is that the caller serves.
+    """
     telemetry = telemetry or Telemetry.off()
     router, judge = router or FakeRouter(tuple(upstreams)), judge or FakeJudge()
     async with AsyncExitStack() as stack:
         for upstream in upstreams.values():
             await stack.enter_async_context(upstream)
         router_target = (await stack.enter_async_context(serve(router.add_to, telemetry=telemetry))).target if router_up else _nobody()
-        judge_target = (await stack.enter_async_context(serve(judge.add_to, telemetry=telemetry))).target if judge_up else _nobody()
+        if judge_target is None:
+            judge_target = (await stack.enter_async_context(serve(judge.add_to, telemetry=telemetry))).target if judge_up else _nobody()
         settings = Settings.model_validate(
             {
                 "models": [_model(name, upstream, model(name)) for name, upstream in upstreams.items()],
                 "cascade": {"store": {"url": f"sqlite+aiosqlite:///{folder}/decisions.sqlite3"}, **(cascade or {})},
                 "limits": limits or {},
                 "artifacts": {} if artifacts is None else {"directory": str(artifacts)},
+                "server": {"drain_grace_ms": 2_000, "auth": {"keys": list(keys)} if keys else None},
                 "services": {
+                    "api_key": {"env": "UNUSED"} if keys else None,
                     "router": {"listen": "127.0.0.1:0", "target": router_target},
                     "judge": {"listen": "127.0.0.1:0", "target": judge_target},
                 },
             }
         )
-        loaded = LoadedSettings(settings, folder / "emafusion.yaml", SecretSource({}, folder), "0" * 12)
+        loaded = LoadedSettings(settings, folder / "emafusion.yaml", SecretSource({"UNUSED": "unused"}, folder), "0" * 12)
         service = await asyncio.to_thread(_build_in_thread, loaded, telemetry, asyncio.get_running_loop())
         await service.store.prepare()
         stack.push_async_callback(service.aclose)
-        served = await stack.enter_async_context(serve(service.add_to, errors=service.errors, telemetry=telemetry))
+        served = await stack.enter_async_context(
+            serve(service.add_to, errors=service.errors, telemetry=telemetry, settings=settings.server, access=access_rules(loaded))
+        )
         stub: CascadeServiceAsyncStub = cascade_service_pb2_grpc.CascadeServiceStub(served.channel)
         yield World(stub, served, service, router, judge, upstreams)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from emafusion.cascade.v1 import cascade_service_pb2 as cascade
-from emafusion.cascade.v1 import cascade_service_pb2_grpc, decision_pb2, event_pb2
+from emafusion.cascade.v1 import cascade_service_pb2_grpc, decision_pb2, event_pb2, quota_pb2
 from emafusion.common.v1 import error_reason_pb2
 from emafusion.judge.v1 import judge_service_pb2 as judge
 from emafusion.judge.v1 import judge_service_pb2_grpc, verdict_pb2
@@ -92,6 +92,12 @@ class FakeCascade(cascade_service_pb2_grpc.CascadeServiceServicer):
         response.models.add(name="small", provider="recorded", enabled=True, capabilities=["logprobs"]).price.input_nano_usd_per_mtok = 7
         response.models.add(name="large", provider="openai_compatible", disabled_reason="no key")
         return response
+
+    async def ListQuotas(self, request: cascade.ListQuotasRequest, context: Any) -> cascade.ListQuotasResponse:  # noqa: N802
+        await self._seen(request, context)
+        limited = {"requests_per_minute": 60, "requests_used": 3, "requests_running": 1, "cost_max_nano_usd_per_day": 2_000_000_000}
+        today = {"day": "2026-11-22", "requests_today": 7, "tokens_today": 1_234, "cost_nano_usd_today": 500_000_000}
+        return cascade.ListQuotasResponse(quotas=[quota_pb2.Quota(scope="key:web", **limited, **today), quota_pb2.Quota(scope="service")])
 
 
 class FakeRouter(router_service_pb2_grpc.RouterServiceServicer):

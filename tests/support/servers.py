@@ -41,6 +41,7 @@ async def serve(
     telemetry: Telemetry | None = None,
     ready: bool = True,
     access: AccessRules = NO_ACCESS_RULES,
+    listen: str = LOOPBACK,
 ) -> AsyncGenerator[Served]:
     """Serves what ``add_services`` registers until the block ends; then drains."""
     telemetry = telemetry or Telemetry.off()
@@ -53,7 +54,7 @@ async def serve(
     server = await start_server(
         add_services=add,
         settings=settings,
-        listen=LOOPBACK,
+        listen=listen,
         errors=errors or ErrorTable(),
         telemetry=telemetry,
         access=access,

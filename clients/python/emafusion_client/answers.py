@@ -307,3 +307,4 @@ class Decision:
     trace_id: str
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    key_id: str = ""

@@ -15,6 +15,7 @@ from emafusion_client.answers import Completion, Decision, Feedback, Judgement, 
 from emafusion_client.channel import Tls, open_channel
 from emafusion_client.errors import IncompleteStream, decode_error
 from emafusion_client.events import Completed, Event
+from emafusion_client.quotas import Quota, quota
 from emafusion_client.requests import FeedbackNote, JudgeQuestion, PrefixCommit, Question
 from emafusion_client.vocabulary import Delivery
 
@@ -135,6 +136,12 @@ class EmafusionClient:
             self._cascade.ListModels(cascade_service_pb2.ListModelsRequest(), timeout=timeout_s, metadata=self._metadata)
         )
         return tuple(decode.model_info(model) for model in response.models)
+
+    async def list_quotas(self, *, timeout_s: float | None = None) -> tuple[Quota, ...]:
+        """What callers have used, over all replicas, in order of scope."""
+        request = cascade_service_pb2.ListQuotasRequest()
+        response = await _answered(_given(self._cascade, "cascade").ListQuotas(request, timeout=timeout_s, metadata=self._metadata))
+        return tuple(quota(each) for each in response.quotas)
 
     async def judges(self, *, timeout_s: float | None = None) -> JudgePanel:
         """The panel of judges."""

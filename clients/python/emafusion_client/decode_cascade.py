@@ -148,6 +148,7 @@ def decision(message: decision_pb2.Decision) -> Decision:
         trace_id=message.trace_id,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        key_id=message.key_id,
     )
 
 

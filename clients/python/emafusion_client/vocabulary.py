@@ -113,6 +113,7 @@ class Ceiling(StrEnum):
     ATTEMPTS = "attempts"
     OUTPUT_TOKENS = "output_tokens"
     TIME = "time"
+    BUDGET = "budget"
 
 
 class PolicyKind(StrEnum):

@@ -48,10 +48,11 @@ from cascade_service.domain.events import (
 from cascade_service.domain.plan import Constraints, ExcludedModel, ExclusionCause, Plan, RouteKind
 from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.quotas import Account, Exceeded, Limit, LimitReached, Limits
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus, Verdict
 from cascade_service.transport.errors import error_table, under_field
 from cascade_service.transport.mapping import event_to_wire
-from cascade_service.transport.records import decision_to_wire, model_to_wire
+from cascade_service.transport.records import decision_to_wire, model_to_wire, quota_to_wire
 from cascade_service.transport.verdicts import plan_to_wire, verdict_to_wire
 from servicekit.errors import FieldViolation, Reason, RemoteStatus
 from tests.support.cascade import NOW, QUESTION, configured
@@ -213,6 +214,7 @@ DECISION = Decision(
     completion=COMPLETION,
     error_reason="INTERNAL",
     trace_id="f" * 32,
+    key_id="k",
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
@@ -250,6 +252,35 @@ def test_every_event_of_the_union_is_here() -> None:
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_events_fill_every_field(event: CascadeEvent) -> None:
     assert unset(event_to_wire(event)) == []
+
+
+def test_quotas_fill_every_field() -> None:
+    account = Account(
+        scope="key:k",
+        limits=Limits(requests_per_minute=1, tokens_per_minute=2, cost_max_nano_usd_per_day=3, concurrent_requests=4),
+        requests_until_ns=60 * 10**9,
+        tokens_until_ns=120 * 10**9,
+        running=1,
+        cost_held_nano_usd=2,
+        day="1970-01-01",
+        requests_today=3,
+        tokens_today=4,
+        cost_today_nano_usd=5,
+    )
+    wire = quota_to_wire(account, now_ns=0)
+    assert unset(wire) == []
+    assert (wire.requests_used, wire.tokens_used) == (1, 4)
+    assert unset(quota_to_wire(Account(scope="service"), now_ns=0)) != [], "no limit is told apart from a limit of 0"
+
+
+def test_a_limit_is_named_with_its_figures() -> None:
+    exceeded = Exceeded(scope="service", limit=Limit.COST, value=10, used=9, retry_after_s=2.5)
+    spec, message = error_table().describe(LimitReached(exceeded))
+    assert (spec.code, spec.reason, spec.retry_after_s) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "BUDGET_EXHAUSTED", 2.5)
+    assert [(violation.subject, violation.description) for violation in spec.quota_violations] == [
+        ("service/cost_max_nano_usd_per_day", "9 of 10 are used")
+    ]
+    assert "service" in message
 
 
 def test_decisions_fill_every_field() -> None:
@@ -364,13 +395,16 @@ ERRORS: dict[type[domain_errors.CascadeError], domain_errors.CascadeError] = {
     domain_errors.ProviderAuthentication: domain_errors.ProviderAuthentication("m", "no"),
     domain_errors.ProviderRejected: domain_errors.ProviderRejected("m", "no"),
     domain_errors.PromptForbidden: domain_errors.PromptForbidden("m", "no"),
+    LimitReached: LimitReached(
+        Exceeded(scope="key:k", limit=Limit.REQUESTS, value=1, used=1, retry_after_s=1.0),
+    ),
     domain_errors.StoreUnavailable: domain_errors.StoreUnavailable("down"),
     domain_errors.DecisionNotFound: domain_errors.DecisionNotFound("d"),
 }
 
 
 def test_every_error_has_a_row_and_a_reason_of_the_contract() -> None:
-    assert set(_concrete_errors()) == set(ERRORS)
+    assert {*_concrete_errors(), LimitReached} == set(ERRORS)
     table = error_table()
     for error in ERRORS.values():
         spec, message = table.describe(error)

@@ -110,3 +110,12 @@ async def test_route_explained_shows_the_numbers_of_every_model() -> None:
     assert lines["large"][:10] == ["–", "large", "0.90", "0.05", "1,200", "0.91", "0.00", "0", "$0", "disabled:"]
     assert "geography  0.90        other 0.10" in explained.out
     assert json.loads(as_json.out)["plan"]["weighed"][0]["observations"] == 1200
+
+
+async def test_what_keys_use_is_shown_with_their_limits() -> None:
+    async with serving() as fakes:
+        ended = await _run("keys", "usage", "--target", fakes.target)
+        as_json = await _run("keys", "usage", "--json", "--target", fakes.target)
+    (web,) = [line for line in ended.out.splitlines() if line.startswith(" key:web")]
+    assert web.split() == ["key:web", "3", "of", "60", "0", "1", "2026-11-22", "7", "1,234", "$0.5000", "of", "$2.0000", "$0"]
+    assert [(quota["scope"], quota["requests_per_minute"]) for quota in json.loads(as_json.out)] == [("key:web", 60), ("service", None)]

@@ -1,5 +1,6 @@
 from emafusion.cascade.v1 import decision_pb2 as _decision_pb2
 from emafusion.cascade.v1 import event_pb2 as _event_pb2
+from emafusion.cascade.v1 import quota_pb2 as _quota_pb2
 from emafusion.common.v1 import chat_pb2 as _chat_pb2
 from emafusion.common.v1 import model_pb2 as _model_pb2
 from emafusion.router.v1 import router_service_pb2 as _router_service_pb2
@@ -122,3 +123,13 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelInfo]
     def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.ModelInfo, _Mapping]]] = ...) -> None: ...
+
+class ListQuotasRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListQuotasResponse(_message.Message):
+    __slots__ = ("quotas",)
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    quotas: _containers.RepeatedCompositeFieldContainer[_quota_pb2.Quota]
+    def __init__(self, quotas: _Optional[_Iterable[_Union[_quota_pb2.Quota, _Mapping]]] = ...) -> None: ...

@@ -60,6 +60,11 @@ class CascadeServiceStub:
                 request_serializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ListQuotas = channel.unary_unary(
+                '/emafusion.cascade.v1.CascadeService/ListQuotas',
+                request_serializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasRequest.SerializeToString,
+                response_deserializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasResponse.FromString,
+                _registered_method=True)
 
 
 class CascadeServiceServicer:
@@ -101,6 +106,13 @@ class CascadeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuotas(self, request, context):
+        """Lists what callers have used up and what they may use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CascadeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_CascadeServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsRequest.FromString,
                     response_serializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListQuotas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotas,
+                    request_deserializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasRequest.FromString,
+                    response_serializer=emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class CascadeService:
             '/emafusion.cascade.v1.CascadeService/ListModels',
             emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsRequest.SerializeToString,
             emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/emafusion.cascade.v1.CascadeService/ListQuotas',
+            emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasRequest.SerializeToString,
+            emafusion_dot_cascade_dot_v1_dot_cascade__service__pb2.ListQuotasResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class CascadeServiceStub:
     """Fetches the record of one request."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_cascade_service_pb2.ListModelsRequest, _cascade_service_pb2.ListModelsResponse]
     """Lists the models of the configuration."""
+    ListQuotas: _grpc.UnaryUnaryMultiCallable[_cascade_service_pb2.ListQuotasRequest, _cascade_service_pb2.ListQuotasResponse]
+    """Lists what callers have used up and what they may use."""
 
 @_typing.type_check_only
 class CascadeServiceAsyncStub(CascadeServiceStub):
@@ -59,6 +61,8 @@ class CascadeServiceAsyncStub(CascadeServiceStub):
     """Fetches the record of one request."""
     ListModels: _aio.UnaryUnaryMultiCallable[_cascade_service_pb2.ListModelsRequest, _cascade_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models of the configuration."""
+    ListQuotas: _aio.UnaryUnaryMultiCallable[_cascade_service_pb2.ListQuotasRequest, _cascade_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
+    """Lists what callers have used up and what they may use."""
 
 class CascadeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs models from cheap to dear, or by expected gain, has each answer judged, and stops as soon as one is good enough."""
@@ -102,5 +106,13 @@ class CascadeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cascade_service_pb2.ListModelsResponse, _abc.Awaitable[_cascade_service_pb2.ListModelsResponse]]:
         """Lists the models of the configuration."""
+
+    @_abc_1.abstractmethod
+    def ListQuotas(
+        self,
+        request: _cascade_service_pb2.ListQuotasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cascade_service_pb2.ListQuotasResponse, _abc.Awaitable[_cascade_service_pb2.ListQuotasResponse]]:
+        """Lists what callers have used up and what they may use."""
 
 def add_CascadeServiceServicer_to_server(servicer: CascadeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -45,6 +45,7 @@ class Ceiling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CEILING_ATTEMPTS: _ClassVar[Ceiling]
     CEILING_OUTPUT_TOKENS: _ClassVar[Ceiling]
     CEILING_TIME: _ClassVar[Ceiling]
+    CEILING_BUDGET: _ClassVar[Ceiling]
 
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -73,6 +74,7 @@ CEILING_COST: Ceiling
 CEILING_ATTEMPTS: Ceiling
 CEILING_OUTPUT_TOKENS: Ceiling
 CEILING_TIME: Ceiling
+CEILING_BUDGET: Ceiling
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ACCEPTED: Outcome
 OUTCOME_BEST_SEEN: Outcome

@@ -34,6 +34,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_API_KEY_UNKNOWN: _ClassVar[ErrorReason]
     ERROR_REASON_API_KEY_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_SCOPE_MISSING: _ClassVar[ErrorReason]
+    ERROR_REASON_RATE_LIMITED: _ClassVar[ErrorReason]
+    ERROR_REASON_BUDGET_EXHAUSTED: _ClassVar[ErrorReason]
     ERROR_REASON_METHOD_UNKNOWN: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -60,6 +62,8 @@ ERROR_REASON_API_KEY_MISSING: ErrorReason
 ERROR_REASON_API_KEY_UNKNOWN: ErrorReason
 ERROR_REASON_API_KEY_EXPIRED: ErrorReason
 ERROR_REASON_SCOPE_MISSING: ErrorReason
+ERROR_REASON_RATE_LIMITED: ErrorReason
+ERROR_REASON_BUDGET_EXHAUSTED: ErrorReason
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason
 
 class ItemError(_message.Message):
