@@ -27,7 +27,7 @@ def read_outcomes(folder: Path) -> dict[str, list[Any]]:
     """Who answered which question rightly, with how many tokens: columns of equal length. Answers without a label are left out."""
     columns = ["question_id", "model", "correct", "completion_tokens", "reasoning_tokens_est"]
     table = pq.read_table(existing(folder / "responses.parquet"), columns=columns)
-    return table.filter(pc.is_valid(table["correct"])).to_pydict()
+    return table.filter(pc.field("correct").is_valid()).to_pydict()
 
 
 def read_cards(folder: Path) -> dict[str, Descriptors]:

@@ -14,11 +14,11 @@ from cascade_service.domain.cascade import Cascade
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract, Role
 from cascade_service.domain.decision import Decision, Feedback
-from cascade_service.domain.errors import DecisionNotFound, RouterUnavailable
+from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, RouterUnavailable
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints, Plan
 from cascade_service.domain.planning import ConfiguredModel
-from cascade_service.domain.ports import JudgeQuestion, RouteQuestion
+from cascade_service.domain.ports import JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.recording import Recorder
@@ -104,6 +104,14 @@ class PerfectPanel:
             await asyncio.sleep(self._panel_s)
             right = self._items[question.messages[-1].content].right[question.candidate.model]
             return Verdict(confidence=1.0 if right else 0.0)
+        return self._of_beginning(question)
+
+    async def judge_all(self, question: JointQuestion, *, timeout_s: float) -> tuple[Verdict | None, ...]:
+        """Raises ``JudgeUnavailable``: no policy here has answers judged together."""
+        del question, timeout_s
+        raise JudgeUnavailable("this panel judges one answer at a time")
+
+    def _of_beginning(self, question: JudgeQuestion) -> Verdict:
         opinion = checks.opinion_of(Case(conversation=(), candidate=Candidate(id="it", text=question.candidate.text)), self._schemas)
         sure = confidence(self._calibration, [Score(CHECKS, opinion.score or 0.0)], opinion.defects)
         return Verdict(confidence=sure, defects=tuple(Defect[defect.name] for defect in opinion.defects))

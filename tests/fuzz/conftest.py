@@ -13,5 +13,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def examples(request: pytest.FixtureRequest) -> int:
-    count: int = request.config.getoption("--fuzz-examples")
-    return count
+    return int(request.config.getoption("--fuzz-examples"))

@@ -95,8 +95,13 @@ class FakeCascade(cascade_service_pb2_grpc.CascadeServiceServicer):
 
     async def ListQuotas(self, request: cascade.ListQuotasRequest, context: Any) -> cascade.ListQuotasResponse:  # noqa: N802
         await self._seen(request, context)
-        limited = {"requests_per_minute": 60, "requests_used": 3, "requests_running": 1, "cost_max_nano_usd_per_day": 2_000_000_000}
-        today = {"day": "2026-11-22", "requests_today": 7, "tokens_today": 1_234, "cost_nano_usd_today": 500_000_000}
+        limited: dict[str, Any] = {
+            "requests_per_minute": 60,
+            "requests_used": 3,
+            "requests_running": 1,
+            "cost_max_nano_usd_per_day": 2_000_000_000,
+        }
+        today: dict[str, Any] = {"day": "2026-11-22", "requests_today": 7, "tokens_today": 1_234, "cost_nano_usd_today": 500_000_000}
         return cascade.ListQuotasResponse(quotas=[quota_pb2.Quota(scope="key:web", **limited, **today), quota_pb2.Quota(scope="service")])
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from emafusion.cascade.v1 import cascade_service_pb2, cascade_service_pb2_grpc, decision_pb2, event_pb2
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cascade_service.adapters.decision_store import SqlDecisionStore
 from cascade_service.adapters.tables import decisions
 from cascade_service.domain.events import Committed, Delta, Retracted
 from servicekit.errors import read_status
@@ -173,10 +175,16 @@ def _behaviour(part: Part, committed: asyncio.Event, writing: asyncio.Event) -> 
     return writes(part.pieces, part.finale, gate=committed if part.later else None, later=part.later, writing=writing)
 
 
+def _engine_of(world: World) -> AsyncEngine:
+    backing = world.service.store._store
+    assert isinstance(backing, SqlDecisionStore)
+    return backing._engine
+
+
 async def _only_record(world: World) -> decision_pb2.Decision:
     """The one record that there is, as soon as it is there: that of a request that was left is written after it."""
     while True:
-        async with world.service.store._engine.connect() as connection:
+        async with _engine_of(world).connect() as connection:
             ids = (await connection.execute(select(decisions.c.decision_id))).scalars().all()
         if ids:
             break

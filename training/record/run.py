@@ -101,7 +101,8 @@ def _terms(wishes: Wishes, recorded: Terms | None) -> Terms:
     base: dict[str, Any] = asdict(recorded or DEFAULT_TERMS)
     asked = {name: value for name in base if (value := getattr(wishes, name)) is not None}
     if recorded is None:
-        return Terms(**{**base, "arena": wishes.out.resolve().name, **asked})
+        chosen: dict[str, Any] = {**base, "arena": wishes.out.resolve().name, **asked}
+        return Terms(**chosen)
     if changed := [f"{name} {base[name]!r}, not {value!r}" for name, value in asked.items() if value != base[name]]:
         raise RecordingFailed(f"{wishes.out} was recorded with {'; '.join(changed)}: leave the option out, or take another --out")
     return recorded

@@ -79,7 +79,7 @@ async def test_health_follows_the_store(when_down: str, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("peer", ["router", "judge"])
 async def test_health_follows_a_peer_where_the_configuration_says_so(peer: str, tmp_path: Path) -> None:
     cascade = {"readiness": {"needs": [peer], "look_every_ms": 1_000}}
-    up = {f"{peer}_up": False}
+    up: dict[str, Any] = {f"{peer}_up": False}
     async with cascade_world(tmp_path, {"small": FakeUpstream()}, cascade=cascade, **up) as world:
         task = follow(world.served.server, world)
         await until(world, NOT_SERVING)

@@ -147,9 +147,8 @@ async def test_a_strong_model_and_a_verifier_label_what_has_no_reference(tmp_pat
 
 
 def _labels(own: Path) -> list[tuple[bool, str]]:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - optional
-
-    rows: list[dict[str, Any]] = pq.read_table(own / "responses.parquet").to_pylist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    pq: Any = pytest.importorskip("pyarrow.parquet")
+    rows: list[dict[str, Any]] = pq.read_table(own / "responses.parquet").to_pylist()
     return [(row["correct"], row["label_source"]) for row in rows]
 
 
