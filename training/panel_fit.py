@@ -186,8 +186,8 @@ def cross_validate(samples: Sequence[Sample], kinds: Sequence[str], calibrations
 
 def measure(samples: Sequence[Sample]) -> dict[str, Measured]:
     """Cross-validated figures of every evidence set with enough rows, by the names of its kinds."""
-    folds = fold_calibrations(samples)
     sets = [kinds for kinds in evidence_sets(kinds_of(samples)) if kinds and enough(samples, kinds)]
+    folds = fold_calibrations(samples) if sets else []
     return {"+".join(kinds): cross_validate(samples, kinds, folds) for kinds in sets}
 
 

@@ -9,6 +9,7 @@ from judge_service.adapters.json_schema import JsonSchemaValidator
 from judge_service.domain import agreement, checks, confidence, rubric
 from judge_service.domain.candidates import AnswerForm, Contract, Ending, LogprobFigures
 from judge_service.domain.final_answer import final_answer, same_answer
+from judge_service.domain.plain_text import visible_text, without_template_marks
 from tests.support.judges import case
 
 fragments = st.sampled_from(
@@ -84,10 +85,12 @@ NONCE = "k7q2vx9d"
 @settings(deadline=None)
 @given(texts.filter(lambda text: NONCE not in text.casefold()), texts.filter(lambda text: NONCE not in text.casefold()))
 def test_no_candidate_gets_out_of_its_section(text: str, question: str) -> None:
-    """Cut at the marks, the prompt has the candidate whole in one section and nothing of it in another."""
+    """Cut at the marks, the prompt has what a reader sees of the candidate in one section and nothing of it in another."""
     content = rubric.yes_no_turns(case(text, question=question), NONCE)[1].content
-    sections = content.split(f"[{NONCE}] ")
-    assert sections == ["", f"Question:\n{question}\n", f"Proposed answer:\n{text}\n", "Is the proposed answer correct? Answer Yes or No."]
+    head, asked, proposed, request = content.split(f"[{NONCE}] ")
+    assert (head, request) == ("", "Is the proposed answer correct? Answer Yes or No.")
+    assert asked.startswith("Question:\n")
+    assert proposed == f"Proposed answer:\n{without_template_marks(visible_text(text))}\n"
 
 
 @given(texts, st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=20))
