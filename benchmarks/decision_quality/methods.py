@@ -28,7 +28,7 @@ TRADE_OFFS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.01, 0.0)
 VALUE_TRADE_OFFS = (0.3, 0.2, 0.12, 0.08, 0.05, 0.03, 0.015, 0.005)
 """The same for value policies."""
 SUITABILITIES = (0.6, 0.75, 0.85)
-THRESHOLDS = (0.5, 0.7, 0.9)
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95)
 MIX_SHARES = (0.25, 0.5, 0.75)
 AGREEMENT_THRESHOLD = 0.7
 PLAN_MODELS_MAX = 4
