@@ -20,12 +20,14 @@ from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, Pool
 from benchmarks.decision_quality.recordings import read_recordings
 from benchmarks.decision_quality.replay import InlineJudge
 from benchmarks.decision_quality.report import Report, markdown, write_report
+from benchmarks.decision_quality.through_grpc import SAMPLE, Agreement, Deciders, compare_pool, table, write_agreements
 from cascade_service.adapters.onnx_gain import open_gain_model
 from judge_service.adapters.calibration_file import load_calibration
 from judge_service.adapters.json_schema import JsonSchemaValidator
 from judge_service.adapters.local_judges import agreement_judge, checks_judge
 from judge_service.adapters.onnx_verifier import verifier_judge
 from judge_service.domain.panel import Panel
+from router_service.adapters.onnx_encoder import open_encoder
 from router_service.adapters.onnx_heads import open_heads
 from router_service.adapters.onnx_quality import open_quality
 from router_service.adapters.suitability_artifact import read_suitability
@@ -40,11 +42,15 @@ CLEAR_RULE = ClearRule((Axis.DOMAIN, Axis.REASONING_COMPLEXITY), 0.5)
 """The default of the router's configuration."""
 TOKENS_MAX = 256
 """Tokens of a question that the encoder reads: the default of the router's configuration."""
+CALIBRATION = "calibration-recorded"
+"""Folder of the panel's calibration below that of the artifacts."""
 
 
 def main() -> None:
     """Measures every method on every pool asked for, and writes the report."""
     arguments = _arguments()
+    if arguments.through_grpc:
+        sys.exit(_compare(arguments))
     report = Report(rows=(), judges=(), risks=())
     for name in arguments.pool or tuple(DEFINED):
         found = asyncio.run(_measure(pool_named(name), arguments))
@@ -69,18 +75,54 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path(".emafusion/decision_quality"), help="folder of the report")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the published artifacts")
     parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder for embeddings")
+    parser.add_argument(
+        "--through-grpc",
+        type=int,
+        nargs="?",
+        const=SAMPLE,
+        default=0,
+        metavar="N",
+        help=f"instead, ask N questions of each pool (default: {SAMPLE}) in process and through the real services, and compare",
+    )
     return parser.parse_args()
 
 
-async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row | Evidence | Risk]:
-    started = time.monotonic()
+def _compare(arguments: argparse.Namespace) -> int:
+    """The exit code: 1 when the services decide otherwise than the benchmark on any question."""
+    artifacts: Path = arguments.artifacts
+    deciders = Deciders(
+        artifacts=artifacts,
+        calibration=CALIBRATION,
+        encoder=open_encoder(artifacts / "encoder", tokens_max=TOKENS_MAX, threads=1),
+        decider=_learned(artifacts) if (artifacts / "learned").exists() else _taxonomy(artifacts),
+        panel=_panel(artifacts),
+        gain_model=open_gain_model(artifacts / "value"),
+    )
+    found: list[Agreement] = []
+    for name in arguments.pool or tuple(DEFINED):
+        measured, train = _pool(pool_named(name), arguments)
+        known = known_from(train, measured, read_suitability(artifacts / "suitability"))
+        found += compare_pool(measured, arguments.split, known, deciders, data=arguments.data, count=arguments.through_grpc)
+        write_agreements(arguments.output, found)
+    print(table(found))
+    return int(any(agreement.differ for agreement in found))
+
+
+def _pool(definition: PoolDefinition, arguments: argparse.Namespace) -> tuple[Pool, Pool]:
+    """The questions to measure on, and those of the training split."""
     pool = build_pool(definition, read_recordings(arguments.data, definition.arenas, texts_of=arguments.split))
     measured, train = pool.part(arguments.split), pool.part(TRAIN)
     if not measured.questions:
         raise SystemExit(f"pool {pool.name} has no questions of split {arguments.split!r}")
+    return measured, train
+
+
+async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row | Evidence | Risk]:
+    started = time.monotonic()
+    measured, train = _pool(definition, arguments)
     measured = measured.first(arguments.limit) if arguments.limit else measured
     counts = f"{len(measured.questions)} questions of {arguments.split}, {len(train.questions)} of {TRAIN}"
-    print(f"{pool.name}: {counts}, {len(pool.endpoints)} models", file=sys.stderr, flush=True)
+    print(f"{measured.name}: {counts}, {len(measured.endpoints)} models", file=sys.stderr, flush=True)
     bench = await _bench(measured, train, arguments)
     rows: list[Row | Evidence | Risk] = []
     async for row in all_rows(bench):
@@ -91,7 +133,7 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
             print(
                 f"  {row.method} {row.setting}: {row.delta_to_best_single:+.2f} points at {row.cost_ratio_to_best_single:.3f}×", flush=True
             )
-    print(f"{pool.name} took {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"{measured.name} took {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return rows
 
 
@@ -101,13 +143,7 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
     known = known_from(train, measured, read_suitability(artifacts / "suitability"))
     vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
-    calibration = load_calibration(artifacts / "calibration-recorded")
-    agreement = InlineJudge(agreement_judge("agreement"))
-    judges = (
-        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
-        agreement,
-        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
-    )
+    agreement = (InlineJudge(agreement_judge("agreement")),)
     return Bench(
         measured=measured,
         train=train,
@@ -118,10 +154,19 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
         quality=await _qualities(artifacts, measured, vectors),
         taxonomy=_taxonomy(artifacts),
         learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
-        agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
-        panel=Panel(judges, calibration, early_stop=False, clock=time.monotonic),
+        agreement=Panel(agreement, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic),
+        panel=_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )
+
+
+def _panel(artifacts: Path) -> Panel:
+    judges = (
+        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
+        InlineJudge(agreement_judge("agreement")),
+        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
+    )
+    return Panel(judges, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic)
 
 
 def _embed(cache: EmbeddingCache, pool: Pool) -> Floats:
