@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.decision_quality.deciders import CALIBRATION, CLEAR_RULE, TOKENS_MAX, open_deciders, open_panel
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.known import known_from
 from benchmarks.decision_quality.measure import Meter, Row
@@ -20,30 +21,19 @@ from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, Pool
 from benchmarks.decision_quality.recordings import read_recordings
 from benchmarks.decision_quality.replay import InlineJudge
 from benchmarks.decision_quality.report import Report, markdown, write_report
-from benchmarks.decision_quality.through_grpc import SAMPLE, Agreement, Deciders, compare_pool, table, write_agreements
+from benchmarks.decision_quality.through_grpc import SAMPLE, Agreement, compare_pool, table, write_agreements
 from cascade_service.adapters.onnx_gain import open_gain_model
 from judge_service.adapters.calibration_file import load_calibration
-from judge_service.adapters.json_schema import JsonSchemaValidator
-from judge_service.adapters.local_judges import agreement_judge, checks_judge
-from judge_service.adapters.onnx_verifier import verifier_judge
+from judge_service.adapters.local_judges import agreement_judge
 from judge_service.domain.panel import Panel
-from router_service.adapters.onnx_encoder import open_encoder
 from router_service.adapters.onnx_heads import open_heads
 from router_service.adapters.onnx_quality import open_quality
 from router_service.adapters.suitability_artifact import read_suitability
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider, RoutingPolicy, TaxonomyDecider
-from router_service.domain.taxonomy import Axis, ClearRule
 from servicekit.artifacts import load_manifest
 from training.embeddings import EmbeddingCache
-
-CLEAR_RULE = ClearRule((Axis.DOMAIN, Axis.REASONING_COMPLEXITY), 0.5)
-"""The default of the router's configuration."""
-TOKENS_MAX = 256
-"""Tokens of a question that the encoder reads: the default of the router's configuration."""
-CALIBRATION = "calibration-recorded"
-"""Folder of the panel's calibration below that of the artifacts."""
 
 
 def main() -> None:
@@ -89,19 +79,11 @@ def _arguments() -> argparse.Namespace:
 
 def _compare(arguments: argparse.Namespace) -> int:
     """The exit code: 1 when the services decide otherwise than the benchmark on any question."""
-    artifacts: Path = arguments.artifacts
-    deciders = Deciders(
-        artifacts=artifacts,
-        calibration=CALIBRATION,
-        encoder=open_encoder(artifacts / "encoder", tokens_max=TOKENS_MAX, threads=1),
-        decider=_learned(artifacts) if (artifacts / "learned").exists() else _taxonomy(artifacts),
-        panel=_panel(artifacts),
-        gain_model=open_gain_model(artifacts / "value"),
-    )
+    deciders = open_deciders(arguments.artifacts)
     found: list[Agreement] = []
     for name in arguments.pool or tuple(DEFINED):
         measured, train = _pool(pool_named(name), arguments)
-        known = known_from(train, measured, read_suitability(artifacts / "suitability"))
+        known = known_from(train, measured, read_suitability(arguments.artifacts / "suitability"))
         found += compare_pool(measured, arguments.split, known, deciders, data=arguments.data, count=arguments.through_grpc)
         write_agreements(arguments.output, found)
     print(table(found))
@@ -111,10 +93,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _pool(definition: PoolDefinition, arguments: argparse.Namespace) -> tuple[Pool, Pool]:
     """The questions to measure on, and those of the training split."""
     pool = build_pool(definition, read_recordings(arguments.data, definition.arenas, texts_of=arguments.split))
-    measured, train = pool.part(arguments.split), pool.part(TRAIN)
-    if not measured.questions:
+    if not pool.part(arguments.split).questions:
         raise SystemExit(f"pool {pool.name} has no questions of split {arguments.split!r}")
-    return measured, train
+    return pool.part(arguments.split), pool.part(TRAIN)
 
 
 async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row | Evidence | Risk]:
@@ -155,18 +136,9 @@ async def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> 
         taxonomy=_taxonomy(artifacts),
         learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
         agreement=Panel(agreement, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic),
-        panel=_panel(artifacts),
+        panel=open_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )
-
-
-def _panel(artifacts: Path) -> Panel:
-    judges = (
-        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
-        InlineJudge(agreement_judge("agreement")),
-        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
-    )
-    return Panel(judges, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic)
 
 
 def _embed(cache: EmbeddingCache, pool: Pool) -> Floats:

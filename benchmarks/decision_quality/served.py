@@ -41,14 +41,14 @@ def write_stack(
 ) -> Path:
     """Writes a configuration into ``folder`` and returns its path; beside it are the recorded rows of ``questions`` (ids), as they stand.
 
-    ``calibration`` and what is always there are folders below ``artifacts``; the learned router is on where there is one.
+    ``calibration`` is the panel's, a folder below ``artifacts``; the learned router is on.
     """
     wanted = [("question_id", "in", list(questions))]
     for name in ("questions", "responses"):
         pq.write_table(pq.read_table(data / f"{name}.parquet", filters=wanted), folder / f"{name}.parquet")
     content: dict[str, Any] = {
         "models": [_model(model) for model in models],
-        "router": {"plan_models_max": plan_models_max, **({"learned": {}} if (artifacts / "learned").exists() else {})},
+        "router": {"plan_models_max": plan_models_max, "learned": {}},
         "judge": {
             "judges": [{"kind": kind} for kind in ("checks", "agreement", "verifier")],
             "calibration": calibration,

@@ -7,13 +7,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from emafusion_client import EmafusionClient
 
+from benchmarks.decision_quality.deciders import CALIBRATION, Deciders
 from benchmarks.decision_quality.known import Known
 from benchmarks.decision_quality.methods import PLAN_MODELS_MAX, VALUE_PLAN_MODELS
 from benchmarks.decision_quality.play import PROGRESS_EVERY_S, CascadeMethod
@@ -22,14 +23,9 @@ from benchmarks.decision_quality.replay import PanelInProcess
 from benchmarks.decision_quality.served import services_running, write_stack
 from benchmarks.decision_quality.sides import Given, Sample, in_process, sample_of, through_services
 from cascade_service.domain.acceptance import ThresholdPolicy
-from cascade_service.domain.gain import GainModel
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.policy import Policy
 from cascade_service.domain.value import ValuePolicy
-from judge_service.domain.panel import Panel
-from router_service.adapters.onnx_encoder import SentenceEncoder
-from router_service.domain.models import CandidateModel
-from router_service.domain.routing import Decider
 
 SAMPLE = 50
 """Questions of each pool where the command names no number."""
@@ -68,18 +64,6 @@ class Setting:
     method: CascadeMethod
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deciders:
-    """What both sides decide with: the artifacts in the folder ``artifacts``, opened for the in-process side."""
-
-    artifacts: Path
-    calibration: str
-    encoder: SentenceEncoder
-    decider: Callable[[tuple[CandidateModel, ...]], Decider]
-    panel: Panel
-    gain_model: GainModel
-
-
 def compare_pool(measured: Pool, split: str, known: Known, deciders: Deciders, *, data: Path, count: int) -> list[Agreement]:
     """``count`` questions of a pool through both sides; ``data`` is the directory that the pool was read from. Blocks."""
     sample = sample_of(measured, count, deciders.encoder)
@@ -94,7 +78,7 @@ def compare_pool(measured: Pool, split: str, known: Known, deciders: Deciders, *
             policies=list({setting.method.policy.name: setting.method.policy for setting in settings}.values()),
             plan_models_max=VALUE_PLAN_MODELS,
             artifacts=deciders.artifacts,
-            calibration=deciders.calibration,
+            calibration=CALIBRATION,
         )
         with services_running(config) as target:
             return asyncio.run(compare(sample, settings, target=target, split=split))
