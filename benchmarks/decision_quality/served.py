@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+from emafusion_cli.commands.up import raising_on_signals, signals_ignored
 from emafusion_cli.stack import on_free_ports, plan_stack
 from emafusion_cli.supervisor import Supervisor
 from emafusion_cli.weights import ModelStore
@@ -94,18 +95,21 @@ def _policy(policy: Policy) -> dict[str, Any]:
 def services_running(config: Path) -> Generator[str]:
     """Started and ready inside the block, stopped afterwards; gives the cascade's gRPC target. Blocks while they start.
 
-    Their logs are in a folder beside ``config``. Raises ``CommandFailed`` when one ends or does not get ready.
+    Signals that would end this process end the block first. The logs are in a folder beside ``config``. Raises ``CommandFailed`` when a
+    service ends or does not get ready.
     """
     environ = _environ(process_environment())
     loaded, environ = on_free_ports(load_settings(config, environ), environ)
     plan = plan_stack(loaded, ModelStore(config.parent), environ)
     supervisor = Supervisor(stop_grace_s=STOP_GRACE_S)
-    try:
-        supervisor.start(plan.specs)
-        supervisor.wait_ready(READY_TIMEOUT_S)
-        yield plan.targets["cascade"]
-    finally:
-        supervisor.stop()
+    with raising_on_signals():
+        try:
+            supervisor.start(plan.specs)
+            supervisor.wait_ready(READY_TIMEOUT_S)
+            yield plan.targets["cascade"]
+        finally:
+            with signals_ignored():
+                supervisor.stop()
 
 
 def _environ(inherited: Mapping[str, str]) -> dict[str, str]:
