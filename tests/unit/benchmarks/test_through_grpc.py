@@ -114,7 +114,11 @@ def test_the_report_keeps_what_it_has(tmp_path: Path) -> None:
 def test_a_difference_is_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differ: tuple[Difference, ...], code: int) -> None:
     (tmp_path / "pool.json").write_text(json.dumps({"name": "sums", "arenas": ["sums"]}))
     write_sums(tmp_path)
-    monkeypatch.setattr(command, "compare_pool", lambda *_, **__: [an_agreement(*differ)])
+
+    def compared(*_: object, **__: object) -> list[Agreement]:
+        return [an_agreement(*differ)]
+
+    monkeypatch.setattr(command, "compare_pool", compared)
     words = ["--data", str(tmp_path), "--pool", str(tmp_path / "pool.json"), "--through-grpc", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["decision_quality", *words, "--artifacts", str(ARTIFACTS)])
     with pytest.raises(SystemExit) as ended:
