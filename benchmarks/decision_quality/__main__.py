@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.decision_quality.deciders import CALIBRATION, CLEAR_RULE, TOKENS_MAX, open_deciders, open_panel
 from benchmarks.decision_quality.fit_on import Grown, Lesson, draw, grow, is_strange
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.known import known_from
@@ -21,30 +22,26 @@ from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, Pool
 from benchmarks.decision_quality.recordings import read_recordings
 from benchmarks.decision_quality.replay import InlineJudge
 from benchmarks.decision_quality.report import Report, markdown, write_report
+from benchmarks.decision_quality.through_grpc import SAMPLE, Agreement, compare_pool, table, write_agreements
 from cascade_service.adapters.onnx_gain import open_gain_model
 from judge_service.adapters.calibration_file import load_calibration
-from judge_service.adapters.json_schema import JsonSchemaValidator
-from judge_service.adapters.local_judges import agreement_judge, checks_judge
-from judge_service.adapters.onnx_verifier import verifier_judge
+from judge_service.adapters.local_judges import agreement_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_heads import open_heads
+from router_service.adapters.suitability_artifact import read_suitability
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider, RoutingPolicy, TaxonomyDecider
-from router_service.domain.taxonomy import Axis, ClearRule
 from servicekit.artifacts import load_manifest
 from training.embeddings import EmbeddingCache
 from training.heads import TaxonomyHeads
-
-CLEAR_RULE = ClearRule((Axis.DOMAIN, Axis.REASONING_COMPLEXITY), 0.5)
-"""The default of the router's configuration."""
-TOKENS_MAX = 256
-"""Tokens of a question that the encoder reads: the default of the router's configuration."""
 
 
 def main() -> None:
     """Measures every method on every pool asked for, and writes the report."""
     arguments = _arguments()
+    if arguments.through_grpc:
+        sys.exit(_compare(arguments))
     report = Report(rows=(), judges=(), risks=())
     for name in arguments.pool or tuple(DEFINED):
         found = asyncio.run(_measure(pool_named(name), arguments))
@@ -70,21 +67,48 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path(".emafusion/decision_quality"), help="folder of the report")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the published artifacts")
     parser.add_argument("--cache", type=Path, default=Path(".emafusion/cache"), help="folder for embeddings")
+    parser.add_argument(
+        "--through-grpc",
+        type=int,
+        nargs="?",
+        const=SAMPLE,
+        default=0,
+        metavar="N",
+        help=f"instead, ask N questions of each pool (default: {SAMPLE}) in process and through the real services, and compare",
+    )
     return parser.parse_args()
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """The exit code: 1 when the services decide otherwise than the benchmark on any question."""
+    deciders = open_deciders(arguments.artifacts)
+    found: list[Agreement] = []
+    for name in arguments.pool or tuple(DEFINED):
+        measured, train = _pool(pool_named(name), arguments)
+        known = known_from(train, measured, read_suitability(arguments.artifacts / "suitability"))
+        found += compare_pool(measured, arguments.split, known, deciders, data=arguments.data, count=arguments.through_grpc)
+        write_agreements(arguments.output, found)
+    print(table(found))
+    return int(any(agreement.differ for agreement in found))
+
+
+def _pool(definition: PoolDefinition, arguments: argparse.Namespace) -> tuple[Pool, Pool]:
+    """The questions to measure on, and those of the training split."""
+    pool = build_pool(definition, read_recordings(arguments.data, definition.arenas, texts_of=arguments.split))
+    if not pool.part(arguments.split).questions:
+        raise SystemExit(f"pool {pool.name} has no questions of split {arguments.split!r}")
+    return pool.part(arguments.split), pool.part(TRAIN)
 
 
 async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) -> list[Row | Evidence | Risk]:
     started = time.monotonic()
-    pool = build_pool(definition, read_recordings(arguments.data, definition.arenas, texts_of=arguments.split))
-    measured, train = pool.part(arguments.split), pool.part(TRAIN)
-    if not measured.questions:
-        raise SystemExit(f"pool {pool.name} has no questions of split {arguments.split!r}")
-    labelled, measured = draw(train, measured, arguments.fit_on if is_strange(arguments.artifacts, pool) else 0)
+    measured, train = _pool(definition, arguments)
+    labelled, measured = draw(train, measured, arguments.fit_on if is_strange(arguments.artifacts, measured) else 0)
     measured = measured.first(arguments.limit) if arguments.limit else measured
     counts = f"{len(measured.questions)} questions of {arguments.split}, {len(train.questions)} of {TRAIN}"
-    print(f"{pool.name}: {counts}, {len(pool.endpoints)} models", file=sys.stderr, flush=True)
+    print(f"{measured.name}: {counts}, {len(measured.endpoints)} models", file=sys.stderr, flush=True)
     if labelled.questions:
-        print(f"{pool.name}: labels of {len(labelled.questions)} further questions were shown", file=sys.stderr, flush=True)
+        print(f"{measured.name}: labels of {len(labelled.questions)} further questions were shown", file=sys.stderr, flush=True)
     bench = await _bench(measured, train, labelled, arguments)
     rows: list[Row | Evidence | Risk] = []
     async for row in all_rows(bench):
@@ -95,7 +119,7 @@ async def _measure(definition: PoolDefinition, arguments: argparse.Namespace) ->
             print(
                 f"  {row.method} {row.setting}: {row.delta_to_best_single:+.2f} points at {row.cost_ratio_to_best_single:.3f}×", flush=True
             )
-    print(f"{pool.name} took {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"{measured.name} took {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return rows
 
 
@@ -107,13 +131,7 @@ async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argpars
     known = known_from(train, measured, grown.table)
     vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
-    calibration = load_calibration(artifacts / "calibration-recorded")
-    agreement = InlineJudge(agreement_judge("agreement"))
-    judges = (
-        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
-        agreement,
-        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
-    )
+    agreement = (InlineJudge(agreement_judge("agreement")),)
     return Bench(
         measured=measured,
         train=train,
@@ -124,8 +142,8 @@ async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argpars
         quality=await _qualities(grown, measured, vectors),
         taxonomy=_taxonomy(artifacts, grown),
         learned=_learned(artifacts, grown),
-        agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
-        panel=Panel(judges, calibration, early_stop=False, clock=time.monotonic),
+        agreement=Panel(agreement, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic),
+        panel=open_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )
 

@@ -104,7 +104,7 @@ class _Given:
 async def _answer(question: Question, answers: Sequence[Answer], method: CascadeMethod, index: int) -> _Given:
     by_name = {answer.model: answer for answer in answers}
     asked: list[str] = []
-    async with aclosing(_cascade_events(question, answers, method, index)) as events:
+    async with aclosing(cascade_events(question, answers, method, index)) as events:
         try:
             async for event in events:
                 if isinstance(event, AttemptStarted):
@@ -117,7 +117,8 @@ async def _answer(question: Question, answers: Sequence[Answer], method: Cascade
     raise RuntimeError(f"the cascade ended without an answer to {question.id}")
 
 
-def _cascade_events(question: Question, answers: Sequence[Answer], method: CascadeMethod, index: int) -> AsyncGenerator[CascadeEvent, None]:
+def cascade_events(question: Question, answers: Sequence[Answer], method: CascadeMethod, index: int) -> AsyncGenerator[CascadeEvent, None]:
+    """The product's cascade on one question with recorded models; ``index`` is what the method's router and plan are chosen by."""
     clock = StandingClock()
     rules = CascadeRules(
         times=TimeLimits(attempt_s=60.0, attempt_min_s=0.0, margin_s=0.0),

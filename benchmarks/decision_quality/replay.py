@@ -17,7 +17,7 @@ from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, Ro
 from cascade_service.domain.model import AnswerEnd, ModelCall, ModelCard, ModelEvent, TextChunk
 from cascade_service.domain.plan import Plan, PlannedModel, RouteKind
 from cascade_service.domain.pricing import Price
-from cascade_service.domain.verdict import JudgeOutcome, JudgeStatus, Verdict
+from cascade_service.domain.verdict import Defect, JudgeOutcome, JudgeStatus, Verdict
 from judge_service.adapters.local_judges import LocalJudge
 from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from judge_service.domain.panel import Panel, PanelRequest
@@ -177,6 +177,7 @@ class PanelInProcess:
                 )
                 for outcome in result.outcomes
             ),
+            defects=tuple(Defect(defect.value) for defect in result.defects),
             evidence=result.evidence,
             calibration=result.calibration,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,57 +22,13 @@ from judge_service.adapters.local_judges import agreement_judge
 from judge_service.domain.calibration import Backoff, Calibration, Combination, Scale, Transform
 from judge_service.domain.panel import Panel
 from judge_service.domain.verdicts import Defect
-
-pa: Any = pytest.importorskip("pyarrow", reason="needs the extra `recorded`")
-pq: Any = pytest.importorskip("pyarrow.parquet")
-
-QUESTIONS = 40
+from tests.support.sums import QUESTIONS, write_sums
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Every third question is hard: `small` and `tiny` fail it, each in its own way. `large` is always right at 100 times the cost."""
-    questions = [
-        {
-            "question_id": f"q{index:02}",
-            "arena": "sums",
-            "dataset": "sums",
-            "domain": "math",
-            "question": f"What is {index} + 1?",
-            "prompt": f"Answer: what is {index} + 1?",
-            "prompt_tokens": 9,
-            "split": "train" if index % 2 else "dev",
-        }
-        for index in range(QUESTIONS)
-    ]
-    rows = [
-        {
-            "question_id": f"q{index:02}",
-            "arena": "sums",
-            "model": model,
-            "response": "" if model == "mute" else f"<answer>{index + 1 if right else wrong}</answer>",
-            "correct": right,
-            "cost_usd": cost,
-            "completion_tokens": 5,
-            "reasoning_tokens_est": 0,
-            "truncated": False,
-        }
-        for index in range(QUESTIONS)
-        for model, right, wrong, cost in (
-            ("tiny", index % 3 > 0, 1000, 1e-6),
-            ("small", index % 3 > 0, 2000, 2e-6),
-            ("large", True, 0, 1e-4),
-            ("mute", False, 0, 1e-6),
-        )
-        if not (model == "large" and index == 0)
-    ]
-    models = [
-        {"model": name, "provider": name, "input_usd_per_m": 1.0, "output_usd_per_m": 1.0, "context_tokens": 8192, "alias_core": None}
-        for name in ("tiny", "small", "large", "mute")
-    ]
-    for name, table in (("questions", questions), ("responses", rows), ("models", models)):
-        pq.write_table(pa.Table.from_pylist(table), tmp_path / f"{name}.parquet")
-    return tmp_path
+    """Sums: `tiny` and `small` fail every third question, each in its own way. `large` is always right at 100 times the cost."""
+    return write_sums(tmp_path)
 
 
 def pool_of(data: Path, *models: str) -> Pool:
