@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from servicekit.errors import InvalidField, InvalidFields, Reason
 from servicekit.settings.serving import LimitSettings
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ROLE_USER: Final = 2
 _ROLES: Final = frozenset({1, _ROLE_USER, 3})
 _ROLE_NAMES: Final = "ROLE_SYSTEM, ROLE_USER or ROLE_ASSISTANT"
@@ -117,7 +117,10 @@ def _check_role(field: str, role: int) -> None:
 
 
 def check_text(field: str, text: str, *, chars_max: int, chars_min: int = 1) -> None:
-    """The text has `chars_min` to `chars_max` characters and no control characters other than tab, line feed, carriage return."""
+    """The text has `chars_min` to `chars_max` characters and no control characters other than tab, line feed, carriage return.
+
+    Those of U+0080 to U+009F pass: text from the wild has them where a dash or a quotation mark was decoded wrongly.
+    """
     if len(text) < chars_min:
         raise InvalidField(field, "empty" if not text else f"{len(text):,} characters long", f"{chars_min:,} to {chars_max:,} characters")
     if len(text) > chars_max:
