@@ -25,7 +25,8 @@ class Attempt:
     the actual cost of a finished attempt, the bound of a broken one that may be billed all the same.
 
     ``start`` is final text of earlier attempts that this one continues, the last of them ``continues``. ``given_up`` is set when the
-    attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning.
+    attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning. ``part`` is the part that
+    it answers of a request that was split.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Attempt:
     reason: EscalationReason | None = None
     given_up: Escalate | None = None
     prefix_cost_nano_usd: int = 0
+    part: int | None = None
     _pieces: list[str] = field(default_factory=list[str])
     _chars: int = 0
     _bytes: int = 0
@@ -171,6 +173,7 @@ class Attempt:
             aborted_early=self.given_up is not None,
             tokens_saved=self.tokens_saved,
             continues_attempt=self.continues,
+            part=self.part,
         )
 
 

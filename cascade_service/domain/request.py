@@ -18,7 +18,7 @@ class CascadeRequest:
 
     ``deadline_at_s`` is on the scale of ``Clock.monotonic_s``. ``fixed_plan`` is empty, or the models to try in order.
     ``prefix`` says when beginnings are judged, and by whom. ``queue_s`` is what the request waited for admission, in seconds.
-    ``trace_id`` has 32 hex digits or is empty.
+    ``trace_id`` has 32 hex digits or is empty. ``parts_max`` is 2 or more and lets a compound request be split into so many parts.
     """
 
     decision_id: str
@@ -34,3 +34,4 @@ class CascadeRequest:
     prefix: PrefixRules = field(default_factory=PrefixRules)
     queue_s: float = 0.0
     trace_id: str = ""
+    parts_max: int | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cascade_service.domain.ceilings import TimeLimits
+from cascade_service.domain.decomposition.options import DecompositionOptions
 from cascade_service.domain.model import Model
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.ports import Clock, Judge, Router
@@ -37,3 +38,4 @@ class CascadeParts:
     catalogue: Mapping[str, ConfiguredModel]
     clock: Clock
     rules: CascadeRules
+    decomposition: DecompositionOptions = field(default_factory=DecompositionOptions)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, decide
 from cascade_service.domain.attempt import Attempt, best_seen, spent
-from cascade_service.domain.ceilings import Granted, Refused, Spent, check
+from cascade_service.domain.ceilings import Ceilings, Granted, Refused, Spent, check
 from cascade_service.domain.chat import OutputKind
 from cascade_service.domain.completion import build_completion
 from cascade_service.domain.delivery import Delivery
@@ -105,6 +105,10 @@ class Run:
             for event in self._escalate(attempt, decision, following):
                 yield event
             step = following
+
+    def allow(self, ceilings: Ceilings) -> None:
+        """Raises the ceilings of a request that runs; they are never lowered."""
+        self._request = replace(self._request, ceilings=ceilings)
 
     def abandon(self) -> None:
         """Closes the books on an attempt that was left in the middle because the caller went away."""
