@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ from emafusion.router.v1 import router_service_pb2
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
 from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCascade, current_trace_id
 from cascade_service.adapters.judge_over_grpc import JudgeOverGrpc
+from cascade_service.adapters.model_splitter import ModelSplitter, UnusableSplitter
+from cascade_service.adapters.part_spans import PartSpans
 from cascade_service.adapters.provider_model import ProviderModel
 from cascade_service.adapters.router_over_grpc import RouterOverGrpc
 from cascade_service.adapters.system_clock import SystemClock
 from cascade_service.config import cascade_rules, catalogue, request_defaults
 from cascade_service.domain.cascade import Cascade
+from cascade_service.domain.decomposition.options import DecompositionOptions
+from cascade_service.domain.decomposition.rule_splitter import RuleSplitter
+from cascade_service.domain.decomposition.splitting import Splitter
 from cascade_service.domain.errors import StoreUnavailable
 from cascade_service.domain.recording import Recorder
 from cascade_service.domain.rules import CascadeParts
@@ -37,6 +43,7 @@ from servicekit.errors import ErrorTable
 from servicekit.server import run_service
 from servicekit.settings.auth import Scope
 from servicekit.settings.load import LoadedSettings
+from servicekit.settings.root import Settings
 from servicekit.telemetry import Telemetry, start_telemetry
 
 SERVICE_NAME = cascade_service_pb2.DESCRIPTOR.services_by_name["CascadeService"].full_name
@@ -52,6 +59,7 @@ _ROUTER = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_n
 _JUDGE = judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name
 _STORE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _PEER_WAIT_S = 1.0
+_NONCE_BYTES = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -111,6 +119,12 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
         catalogue=known_models,
         clock=clock,
         rules=cascade_rules(settings),
+        decomposition=DecompositionOptions(
+            splitter=_splitter(settings, models),
+            parallel_max=settings.cascade.decomposition.parallel_max,
+            timeout_s=settings.cascade.decomposition.timeout_ms / 1e3,
+            watch=PartSpans(telemetry.tracer),
+        ),
     )
     cascade = InstrumentedCascade(Cascade(parts, recorder), meters=CascadeMeters(telemetry.meter), clock=clock)
     defaults = request_defaults(settings)
@@ -153,6 +167,16 @@ async def serve(loaded: LoadedSettings) -> None:
         warm_up=service.warm_up,
         on_drain=service.aclose,
     )
+
+
+def _splitter(settings: Settings, models: Mapping[str, ChatModel]) -> Splitter:
+    name = settings.cascade.decomposition.model
+    if name is None:
+        return RuleSplitter()
+    if name not in models:
+        _log.warning("splitter_model_disabled", model=name, effect="compound requests are answered whole")
+        return UnusableSplitter()
+    return ModelSplitter(models[name], new_nonce=lambda: secrets.token_hex(_NONCE_BYTES))
 
 
 def _channel(name: str, *, loaded: LoadedSettings, telemetry: Telemetry) -> grpc.aio.Channel:

@@ -14,9 +14,11 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     Delta,
     Escalated,
     Judged,
+    PartSummary,
     Retracted,
     Routed,
     Timing,
@@ -28,10 +30,12 @@ def event_to_wire(event: CascadeEvent) -> cascade_service_pb2.StreamCompleteResp
     """One event of the stream."""
     response = cascade_service_pb2.StreamCompleteResponse
     match event:
+        case Decomposed():
+            return response(decomposed=_decomposed_to_wire(event))
         case Routed():
             return response(routed=_routed_to_wire(event))
-        case AttemptStarted(attempt=attempt, tier=tier, model=model):
-            return response(attempt_started=event_pb2.AttemptStarted(attempt=attempt, tier=tier, model=model))
+        case AttemptStarted(attempt=attempt, tier=tier, model=model, part=part):
+            return response(attempt_started=event_pb2.AttemptStarted(attempt=attempt, tier=tier, model=model, part=part))
         case Delta(attempt=attempt, sequence=sequence, text=text):
             return response(delta=event_pb2.Delta(attempt=attempt, sequence=sequence, text=text))
         case Judged(attempt=attempt, verdict=verdict, accepted=accepted):
@@ -66,6 +70,7 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         trace_id=completion.trace_id,
         policy_hash=completion.policy_hash,
         incomplete=completion.incomplete,
+        parts=[_part_to_wire(part) for part in completion.parts],
     )
 
 
@@ -89,6 +94,33 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         aborted_early=summary.aborted_early,
         tokens_saved=summary.tokens_saved,
         continues_attempt=summary.continues_attempt,
+        part=summary.part,
+    )
+
+
+def _part_to_wire(summary: PartSummary) -> event_pb2.PartSummary:
+    return event_pb2.PartSummary(
+        label=summary.label,
+        needs_earlier=summary.needs_earlier,
+        text_start=summary.text_start,
+        text_end=summary.text_end,
+        model=summary.model or "",
+        attempt=summary.attempt,
+        outcome=None if summary.outcome is None else f"OUTCOME_{summary.outcome.name}",
+        confidence=summary.confidence,
+        ceiling=None if summary.ceiling is None else f"CEILING_{summary.ceiling.name}",
+        cost_nano_usd=summary.cost_nano_usd,
+        error_reason=summary.error_reason,
+    )
+
+
+def _decomposed_to_wire(event: Decomposed) -> event_pb2.Decomposed:
+    return event_pb2.Decomposed(
+        decision_id=event.decision_id,
+        parts=[event_pb2.Part(label=part.label, text=part.text, needs_earlier=part.needs_earlier) for part in event.parts],
+        splitter=event.splitter,
+        reason=event.reason,
+        cost_nano_usd=event.cost_nano_usd,
     )
 
 
@@ -100,6 +132,7 @@ def _routed_to_wire(event: Routed) -> event_pb2.Routed:
         policy=event.policy,
         threshold=event.threshold,
         delivery=f"DELIVERY_MODE_{event.delivery.name}",
+        part=event.part,
     )
 
 

@@ -10,8 +10,6 @@ from cascade_service.domain.decomposition.rule_splitter import RuleSplitter
 from cascade_service.domain.decomposition.splitting import Splitter
 from cascade_service.domain.events import CascadeEvent
 
-PARTS_MAX = 8
-
 
 class PartWatch(Protocol):
     """Sees the events of one part, in the task in which the part is answered."""

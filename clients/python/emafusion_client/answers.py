@@ -204,11 +204,32 @@ class AttemptSummary:
     aborted_early: bool = False
     tokens_saved: int = 0
     continues_attempt: int | None = None
+    part: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSummary:
+    """One part of a compound request, summed up: its answer is ``text[text_start:text_end]`` of the completion.
+
+    Without an answer ``model`` is empty, ``attempt`` None, and ``error_reason`` says why.
+    """
+
+    label: str
+    needs_earlier: bool
+    text_start: int
+    text_end: int
+    model: str
+    attempt: int | None
+    outcome: Outcome
+    confidence: float | None
+    ceiling: Ceiling
+    cost_nano_usd: int
+    error_reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about; ``incomplete`` when only a part could be had and was already final."""
+    """The answer and how it came about; ``incomplete`` when not all of it could be had. ``parts`` only of a question that was split."""
 
     decision_id: str
     text: str
@@ -225,6 +246,7 @@ class Completion:
     trace_id: str
     policy_hash: str
     incomplete: bool = False
+    parts: tuple[PartSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +270,17 @@ class RecordedAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPart:
+    """A part of a compound request as recorded; ``text`` only when the operator records texts."""
+
+    label: str
+    needs_earlier: bool
+    text_sha256: str
+    text: str | None
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The record of one request."""
 
@@ -265,3 +298,4 @@ class Decision:
     error_reason: str
     feedback: tuple[Feedback, ...]
     trace_id: str
+    parts: tuple[RecordedPart, ...] = ()

@@ -8,9 +8,21 @@ from emafusion.cascade.v1 import cascade_service_pb2, decision_pb2, event_pb2
 from emafusion.common.v1 import usage_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, RecordedAttempt
+from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, PartSummary, RecordedAttempt, RecordedPart
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
-from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
+from emafusion_client.events import (
+    AttemptStarted,
+    Committed,
+    Completed,
+    Decomposed,
+    Delta,
+    Escalated,
+    Event,
+    Judged,
+    Part,
+    Retracted,
+    Routed,
+)
 from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome
 
 
@@ -21,7 +33,7 @@ def event(message: cascade_service_pb2.StreamCompleteResponse) -> Event | None:
             return _routed(message.routed)
         case "attempt_started":
             started = message.attempt_started
-            return AttemptStarted(attempt=started.attempt, tier=started.tier, model=started.model)
+            return AttemptStarted(attempt=started.attempt, tier=started.tier, model=started.model, part=_part_number(started))
         case "judged":
             judged = message.judged
             return Judged(attempt=judged.attempt, verdict=verdict(judged.verdict), accepted=judged.accepted)
@@ -41,8 +53,24 @@ def _text_event(message: cascade_service_pb2.StreamCompleteResponse) -> Event | 
             return Committed(attempt=message.committed.attempt, through_sequence=message.committed.through_sequence)
         case "retracted":
             return Retracted(attempt=message.retracted.attempt, from_sequence=message.retracted.from_sequence)
+        case "decomposed":
+            return _decomposed(message.decomposed)
         case _:
             return None
+
+
+def _decomposed(message: event_pb2.Decomposed) -> Decomposed:
+    return Decomposed(
+        decision_id=message.decision_id,
+        parts=tuple(Part(label=part.label, text=part.text, needs_earlier=part.needs_earlier) for part in message.parts),
+        splitter=message.splitter,
+        reason=message.reason,
+        cost_nano_usd=message.cost_nano_usd,
+    )
+
+
+def _part_number(message: event_pb2.Routed | event_pb2.AttemptStarted | event_pb2.AttemptSummary) -> int | None:
+    return message.part if message.HasField("part") else None
 
 
 def _routed(message: event_pb2.Routed) -> Routed:
@@ -53,6 +81,7 @@ def _routed(message: event_pb2.Routed) -> Routed:
         policy=message.policy,
         threshold=message.threshold,
         delivery=_delivery(message.delivery),
+        part=_part_number(message),
     )
 
 
@@ -74,9 +103,9 @@ def completion(message: event_pb2.Completion) -> Completion:
         text=message.text,
         model=message.model,
         attempt=message.attempt,
-        outcome=word(Outcome, event_pb2.Outcome.Name, message.outcome, prefix="OUTCOME_"),
+        outcome=_outcome(message.outcome),
         confidence=message.confidence if message.HasField("confidence") else None,
-        ceiling=word(Ceiling, event_pb2.Ceiling.Name, message.ceiling, prefix="CEILING_"),
+        ceiling=_ceiling(message.ceiling),
         finish_reason=_finish_reason(message.finish_reason),
         attempts=tuple(_attempt(attempt) for attempt in message.attempts),
         usage=usage(message.usage),
@@ -85,6 +114,23 @@ def completion(message: event_pb2.Completion) -> Completion:
         trace_id=message.trace_id,
         policy_hash=message.policy_hash,
         incomplete=message.incomplete,
+        parts=tuple(_part(part) for part in message.parts),
+    )
+
+
+def _part(message: event_pb2.PartSummary) -> PartSummary:
+    return PartSummary(
+        label=message.label,
+        needs_earlier=message.needs_earlier,
+        text_start=message.text_start,
+        text_end=message.text_end,
+        model=message.model,
+        attempt=message.attempt if message.HasField("attempt") else None,
+        outcome=_outcome(message.outcome),
+        confidence=message.confidence if message.HasField("confidence") else None,
+        ceiling=_ceiling(message.ceiling),
+        cost_nano_usd=message.cost_nano_usd,
+        error_reason=message.error_reason,
     )
 
 
@@ -106,6 +152,7 @@ def _attempt(message: event_pb2.AttemptSummary) -> AttemptSummary:
         aborted_early=message.aborted_early,
         tokens_saved=message.tokens_saved,
         continues_attempt=message.continues_attempt if message.HasField("continues_attempt") else None,
+        part=_part_number(message),
     )
 
 
@@ -126,6 +173,17 @@ def decision(message: decision_pb2.Decision) -> Decision:
         error_reason=message.error_reason,
         feedback=tuple(feedback(entry) for entry in message.feedback),
         trace_id=message.trace_id,
+        parts=tuple(_recorded_part(part) for part in message.parts),
+    )
+
+
+def _recorded_part(message: decision_pb2.RecordedPart) -> RecordedPart:
+    return RecordedPart(
+        label=message.label,
+        needs_earlier=message.needs_earlier,
+        text_sha256=message.text_sha256,
+        text=message.text if message.HasField("text") else None,
+        plan=plan(message.plan) if message.HasField("plan") else None,
     )
 
 
@@ -150,6 +208,14 @@ def feedback(message: decision_pb2.Feedback) -> Feedback:
 
 def _moment(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _outcome(number: int) -> Outcome:
+    return word(Outcome, event_pb2.Outcome.Name, number, prefix="OUTCOME_")
+
+
+def _ceiling(number: int) -> Ceiling:
+    return word(Ceiling, event_pb2.Ceiling.Name, number, prefix="CEILING_")
 
 
 def _delivery(number: int) -> Delivery:

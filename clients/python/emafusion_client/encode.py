@@ -62,6 +62,7 @@ def complete_request(question: Question) -> cascade_service_pb2.CompleteRequest:
         policy=question.policy,
         accept_threshold=question.accept_threshold,
         fixed_plan=question.fixed_plan,
+        decompose=question.decompose and cascade_service_pb2.Decompose(parts_max=question.decompose.parts_max),
     )
 
 

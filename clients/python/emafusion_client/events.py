@@ -12,8 +12,28 @@ from emafusion_client.vocabulary import Delivery, EscalationReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a compound request; with ``needs_earlier`` it waits for the earlier ones and sees their answers."""
+
+    label: str
+    text: str
+    needs_earlier: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decomposed:
+    """The request was taken apart; or not, and ``reason`` says why. The first event, and only of questions with ``decompose``."""
+
+    decision_id: str
+    parts: tuple[Part, ...]
+    splitter: str
+    reason: str
+    cost_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """The plan is known. Always the first event."""
+    """The plan is known: that of the question, or of a ``part``, counted from 0."""
 
     decision_id: str
     plan: Plan
@@ -21,15 +41,17 @@ class Routed:
     policy: str
     threshold: float
     delivery: Delivery
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
-    """A model has been asked; attempts and tiers count from 0."""
+    """A model has been asked; attempts and tiers count from 0, attempts over all parts."""
 
     attempt: int
     tier: int
     model: str
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,4 +107,4 @@ class Completed:
     completion: Completion
 
 
-Event = Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed
+Event = Decomposed | Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed

@@ -64,6 +64,13 @@ class PrefixCommit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decompose:
+    """Asks for a compound request to be split; None takes the configured number of parts."""
+
+    parts_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A request to answer: the conversation, and how to go about it."""
 
@@ -75,6 +82,7 @@ class Question:
     policy: str = ""
     accept_threshold: float | None = None
     fixed_plan: tuple[str, ...] = ()
+    decompose: Decompose | None = None
 
     @staticmethod
     def of(text: str) -> Question:

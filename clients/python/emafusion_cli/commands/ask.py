@@ -11,7 +11,7 @@ import typer
 from emafusion_client import EmafusionClient, Event, IncompleteStream, Question
 from emafusion_client.answers import Completion
 from emafusion_client.events import Completed
-from emafusion_client.requests import Ceilings, Message
+from emafusion_client.requests import Ceilings, Decompose, Message
 from emafusion_client.vocabulary import Delivery, Role
 from rich.live import Live
 
@@ -41,6 +41,9 @@ def ask(
     threshold: Annotated[float | None, typer.Option(help="Confidence at which an answer is accepted, 0.0 to 1.0.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Most that the answer may cost, in USD.", min=0.0)] = None,
     models: Annotated[str, typer.Option(help="Ask these models in this order, parted by commas, instead of the router's plan.")] = "",
+    decompose: Annotated[
+        bool, typer.Option("--decompose", help="Split a question that asks several things, and answer each on its own.")
+    ] = False,
     system: Annotated[str, typer.Option(help="Instructions that stand before the question.")] = "",
     timeout: TimeoutOption = 300.0,
     target: TargetOption = None,
@@ -53,6 +56,7 @@ def ask(
         policy=policy,
         accept_threshold=threshold,
         fixed_plan=tuple(name.strip() for name in models.split(",") if name.strip()),
+        decompose=Decompose() if decompose else None,
     )
     mode = Delivery(delivery) if delivery else Delivery.UNSPECIFIED
     where = address_of("cascade", target, config)

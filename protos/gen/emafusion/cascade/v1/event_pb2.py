@@ -28,39 +28,45 @@ from emafusion.router.v1 import plan_pb2 as emafusion_dot_router_dot_v1_dot_plan
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n emafusion/cascade/v1/event.proto\x12\x14\x65mafusion.cascade.v1\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a emafusion/judge/v1/verdict.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb4\x01\n\x06Routed\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x04plan\x18\x02 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12\x13\n\x0bstatic_plan\x18\x03 \x01(\x08\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x11\n\tthreshold\x18\x05 \x01(\x01\x12\x34\n\x08\x64\x65livery\x18\x06 \x01(\x0e\x32\".emafusion.cascade.v1.DeliveryMode\">\n\x0e\x41ttemptStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\"8\n\x05\x44\x65lta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\t\"Y\n\x06Judged\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12,\n\x07verdict\x18\x02 \x01(\x0b\x32\x1b.emafusion.judge.v1.Verdict\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\"6\n\tCommitted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x18\n\x10through_sequence\x18\x02 \x01(\x04\"3\n\tRetracted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\"\xb8\x01\n\tEscalated\x12\x14\n\x0c\x66rom_attempt\x18\x01 \x01(\r\x12\x36\n\x06reason\x18\x02 \x01(\x0e\x32&.emafusion.cascade.v1.EscalationReason\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x12\n\nnext_model\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\tB\r\n\x0b_confidence\"\xa9\x04\n\x0e\x41ttemptSummary\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x04 \x01(\x08\x12\x41\n\x11\x65scalation_reason\x18\x05 \x01(\x0e\x32&.emafusion.cascade.v1.EscalationReason\x12\x17\n\nconfidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\rfinish_reason\x18\x07 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12)\n\x05usage\x18\x08 \x01(\x0b\x32\x1a.emafusion.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x1b\n\x13judge_cost_nano_usd\x18\n \x01(\x03\x12\x36\n\x13time_to_first_chunk\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\x15\n\raborted_early\x18\x0e \x01(\x08\x12\x14\n\x0ctokens_saved\x18\x0f \x01(\r\x12\x1e\n\x11\x63ontinues_attempt\x18\x10 \x01(\rH\x01\x88\x01\x01\x42\r\n\x0b_confidenceB\x14\n\x12_continues_attempt\"\xf3\x03\n\nCompletion\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12.\n\x07outcome\x18\x05 \x01(\x0e\x32\x1d.emafusion.cascade.v1.Outcome\x12\x17\n\nconfidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12.\n\x07\x63\x65iling\x18\x07 \x01(\x0e\x32\x1d.emafusion.cascade.v1.Ceiling\x12\x38\n\rfinish_reason\x18\x08 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12\x36\n\x08\x61ttempts\x18\t \x03(\x0b\x32$.emafusion.cascade.v1.AttemptSummary\x12)\n\x05usage\x18\n \x01(\x0b\x32\x1a.emafusion.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x0b \x01(\x03\x12+\n\x06timing\x18\x0c \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\x12\x10\n\x08trace_id\x18\r \x01(\t\x12\x13\n\x0bpolicy_hash\x18\x0e \x01(\t\x12\x12\n\nincomplete\x18\x0f \x01(\x08\x42\r\n\x0b_confidence\"A\n\tCompleted\x12\x34\n\ncompletion\x18\x01 \x01(\x0b\x32 .emafusion.cascade.v1.Completion*\x89\x01\n\x0c\x44\x65liveryMode\x12\x1d\n\x19\x44\x45LIVERY_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_MODE_BUFFERED\x10\x01\x12\x1d\n\x19\x44\x45LIVERY_MODE_SPECULATIVE\x10\x02\x12\x1f\n\x1b\x44\x45LIVERY_MODE_PREFIX_COMMIT\x10\x03*\xc8\x02\n\x10\x45scalationReason\x12!\n\x1d\x45SCALATION_REASON_UNSPECIFIED\x10\x00\x12$\n ESCALATION_REASON_LOW_CONFIDENCE\x10\x01\x12%\n!ESCALATION_REASON_JUDGES_DISAGREE\x10\x02\x12\x1f\n\x1b\x45SCALATION_REASON_TRUNCATED\x10\x03\x12\x1d\n\x19\x45SCALATION_REASON_REFUSED\x10\x04\x12\x1f\n\x1b\x45SCALATION_REASON_MALFORMED\x10\x05\x12$\n ESCALATION_REASON_PROVIDER_ERROR\x10\x06\x12\x1d\n\x19\x45SCALATION_REASON_TIMEOUT\x10\x07\x12\x1e\n\x1a\x45SCALATION_REASON_UNJUDGED\x10\x08*w\n\x07\x43\x65iling\x12\x17\n\x13\x43\x45ILING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x45ILING_COST\x10\x01\x12\x14\n\x10\x43\x45ILING_ATTEMPTS\x10\x02\x12\x19\n\x15\x43\x45ILING_OUTPUT_TOKENS\x10\x03\x12\x10\n\x0c\x43\x45ILING_TIME\x10\x04*e\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x15\n\x11OUTCOME_BEST_SEEN\x10\x02\x12\x14\n\x10OUTCOME_UNJUDGED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n emafusion/cascade/v1/event.proto\x12\x14\x65mafusion.cascade.v1\x1a\x1f\x65mafusion/common/v1/usage.proto\x1a emafusion/judge/v1/verdict.proto\x1a\x1e\x65mafusion/router/v1/plan.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x04Part\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rneeds_earlier\x18\x03 \x01(\x08\"\x85\x01\n\nDecomposed\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.emafusion.cascade.v1.Part\x12\x10\n\x08splitter\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\rcost_nano_usd\x18\x05 \x01(\x03\"\xd0\x01\n\x06Routed\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x04plan\x18\x02 \x01(\x0b\x32\x19.emafusion.router.v1.Plan\x12\x13\n\x0bstatic_plan\x18\x03 \x01(\x08\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x11\n\tthreshold\x18\x05 \x01(\x01\x12\x34\n\x08\x64\x65livery\x18\x06 \x01(\x0e\x32\".emafusion.cascade.v1.DeliveryMode\x12\x11\n\x04part\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_part\"Z\n\x0e\x41ttemptStarted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\x04part\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_part\"8\n\x05\x44\x65lta\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04text\x18\x03 \x01(\t\"Y\n\x06Judged\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12,\n\x07verdict\x18\x02 \x01(\x0b\x32\x1b.emafusion.judge.v1.Verdict\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\"6\n\tCommitted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x18\n\x10through_sequence\x18\x02 \x01(\x04\"3\n\tRetracted\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\"\xb8\x01\n\tEscalated\x12\x14\n\x0c\x66rom_attempt\x18\x01 \x01(\r\x12\x36\n\x06reason\x18\x02 \x01(\x0e\x32&.emafusion.cascade.v1.EscalationReason\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x04 \x01(\x01\x12\x12\n\nnext_model\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\tB\r\n\x0b_confidence\"\xc5\x04\n\x0e\x41ttemptSummary\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x04 \x01(\x08\x12\x41\n\x11\x65scalation_reason\x18\x05 \x01(\x0e\x32&.emafusion.cascade.v1.EscalationReason\x12\x17\n\nconfidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\rfinish_reason\x18\x07 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12)\n\x05usage\x18\x08 \x01(\x0b\x32\x1a.emafusion.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\t \x01(\x03\x12\x1b\n\x13judge_cost_nano_usd\x18\n \x01(\x03\x12\x36\n\x13time_to_first_chunk\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64uration\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\x15\n\raborted_early\x18\x0e \x01(\x08\x12\x14\n\x0ctokens_saved\x18\x0f \x01(\r\x12\x1e\n\x11\x63ontinues_attempt\x18\x10 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04part\x18\x12 \x01(\rH\x02\x88\x01\x01\x42\r\n\x0b_confidenceB\x14\n\x12_continues_attemptB\x07\n\x05_part\"\xbf\x02\n\x0bPartSummary\x12\r\n\x05label\x18\x01 \x01(\t\x12\x15\n\rneeds_earlier\x18\x02 \x01(\x08\x12\x12\n\ntext_start\x18\x03 \x01(\r\x12\x10\n\x08text_end\x18\x04 \x01(\r\x12\r\n\x05model\x18\x05 \x01(\t\x12\x14\n\x07\x61ttempt\x18\x06 \x01(\rH\x00\x88\x01\x01\x12.\n\x07outcome\x18\x07 \x01(\x0e\x32\x1d.emafusion.cascade.v1.Outcome\x12\x17\n\nconfidence\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12.\n\x07\x63\x65iling\x18\t \x01(\x0e\x32\x1d.emafusion.cascade.v1.Ceiling\x12\x15\n\rcost_nano_usd\x18\n \x01(\x03\x12\x14\n\x0c\x65rror_reason\x18\x0b \x01(\tB\n\n\x08_attemptB\r\n\x0b_confidence\"\xa5\x04\n\nCompletion\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12.\n\x07outcome\x18\x05 \x01(\x0e\x32\x1d.emafusion.cascade.v1.Outcome\x12\x17\n\nconfidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12.\n\x07\x63\x65iling\x18\x07 \x01(\x0e\x32\x1d.emafusion.cascade.v1.Ceiling\x12\x38\n\rfinish_reason\x18\x08 \x01(\x0e\x32!.emafusion.common.v1.FinishReason\x12\x36\n\x08\x61ttempts\x18\t \x03(\x0b\x32$.emafusion.cascade.v1.AttemptSummary\x12)\n\x05usage\x18\n \x01(\x0b\x32\x1a.emafusion.common.v1.Usage\x12\x15\n\rcost_nano_usd\x18\x0b \x01(\x03\x12+\n\x06timing\x18\x0c \x01(\x0b\x32\x1b.emafusion.common.v1.Timing\x12\x10\n\x08trace_id\x18\r \x01(\t\x12\x13\n\x0bpolicy_hash\x18\x0e \x01(\t\x12\x12\n\nincomplete\x18\x0f \x01(\x08\x12\x30\n\x05parts\x18\x12 \x03(\x0b\x32!.emafusion.cascade.v1.PartSummaryB\r\n\x0b_confidence\"A\n\tCompleted\x12\x34\n\ncompletion\x18\x01 \x01(\x0b\x32 .emafusion.cascade.v1.Completion*\x89\x01\n\x0c\x44\x65liveryMode\x12\x1d\n\x19\x44\x45LIVERY_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_MODE_BUFFERED\x10\x01\x12\x1d\n\x19\x44\x45LIVERY_MODE_SPECULATIVE\x10\x02\x12\x1f\n\x1b\x44\x45LIVERY_MODE_PREFIX_COMMIT\x10\x03*\xc8\x02\n\x10\x45scalationReason\x12!\n\x1d\x45SCALATION_REASON_UNSPECIFIED\x10\x00\x12$\n ESCALATION_REASON_LOW_CONFIDENCE\x10\x01\x12%\n!ESCALATION_REASON_JUDGES_DISAGREE\x10\x02\x12\x1f\n\x1b\x45SCALATION_REASON_TRUNCATED\x10\x03\x12\x1d\n\x19\x45SCALATION_REASON_REFUSED\x10\x04\x12\x1f\n\x1b\x45SCALATION_REASON_MALFORMED\x10\x05\x12$\n ESCALATION_REASON_PROVIDER_ERROR\x10\x06\x12\x1d\n\x19\x45SCALATION_REASON_TIMEOUT\x10\x07\x12\x1e\n\x1a\x45SCALATION_REASON_UNJUDGED\x10\x08*w\n\x07\x43\x65iling\x12\x17\n\x13\x43\x45ILING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43\x45ILING_COST\x10\x01\x12\x14\n\x10\x43\x45ILING_ATTEMPTS\x10\x02\x12\x19\n\x15\x43\x45ILING_OUTPUT_TOKENS\x10\x03\x12\x10\n\x0c\x43\x45ILING_TIME\x10\x04*e\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x15\n\x11OUTCOME_BEST_SEEN\x10\x02\x12\x14\n\x10OUTCOME_UNJUDGED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'emafusion.cascade.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERYMODE']._serialized_start=2007
-  _globals['_DELIVERYMODE']._serialized_end=2144
-  _globals['_ESCALATIONREASON']._serialized_start=2147
-  _globals['_ESCALATIONREASON']._serialized_end=2475
-  _globals['_CEILING']._serialized_start=2477
-  _globals['_CEILING']._serialized_end=2596
-  _globals['_OUTCOME']._serialized_start=2598
-  _globals['_OUTCOME']._serialized_end=2699
-  _globals['_ROUTED']._serialized_start=190
-  _globals['_ROUTED']._serialized_end=370
-  _globals['_ATTEMPTSTARTED']._serialized_start=372
-  _globals['_ATTEMPTSTARTED']._serialized_end=434
-  _globals['_DELTA']._serialized_start=436
-  _globals['_DELTA']._serialized_end=492
-  _globals['_JUDGED']._serialized_start=494
-  _globals['_JUDGED']._serialized_end=583
-  _globals['_COMMITTED']._serialized_start=585
-  _globals['_COMMITTED']._serialized_end=639
-  _globals['_RETRACTED']._serialized_start=641
-  _globals['_RETRACTED']._serialized_end=692
-  _globals['_ESCALATED']._serialized_start=695
-  _globals['_ESCALATED']._serialized_end=879
-  _globals['_ATTEMPTSUMMARY']._serialized_start=882
-  _globals['_ATTEMPTSUMMARY']._serialized_end=1435
-  _globals['_COMPLETION']._serialized_start=1438
-  _globals['_COMPLETION']._serialized_end=1937
-  _globals['_COMPLETED']._serialized_start=1939
-  _globals['_COMPLETED']._serialized_end=2004
+  _globals['_DELIVERYMODE']._serialized_start=2659
+  _globals['_DELIVERYMODE']._serialized_end=2796
+  _globals['_ESCALATIONREASON']._serialized_start=2799
+  _globals['_ESCALATIONREASON']._serialized_end=3127
+  _globals['_CEILING']._serialized_start=3129
+  _globals['_CEILING']._serialized_end=3248
+  _globals['_OUTCOME']._serialized_start=3250
+  _globals['_OUTCOME']._serialized_end=3351
+  _globals['_PART']._serialized_start=189
+  _globals['_PART']._serialized_end=247
+  _globals['_DECOMPOSED']._serialized_start=250
+  _globals['_DECOMPOSED']._serialized_end=383
+  _globals['_ROUTED']._serialized_start=386
+  _globals['_ROUTED']._serialized_end=594
+  _globals['_ATTEMPTSTARTED']._serialized_start=596
+  _globals['_ATTEMPTSTARTED']._serialized_end=686
+  _globals['_DELTA']._serialized_start=688
+  _globals['_DELTA']._serialized_end=744
+  _globals['_JUDGED']._serialized_start=746
+  _globals['_JUDGED']._serialized_end=835
+  _globals['_COMMITTED']._serialized_start=837
+  _globals['_COMMITTED']._serialized_end=891
+  _globals['_RETRACTED']._serialized_start=893
+  _globals['_RETRACTED']._serialized_end=944
+  _globals['_ESCALATED']._serialized_start=947
+  _globals['_ESCALATED']._serialized_end=1131
+  _globals['_ATTEMPTSUMMARY']._serialized_start=1134
+  _globals['_ATTEMPTSUMMARY']._serialized_end=1715
+  _globals['_PARTSUMMARY']._serialized_start=1718
+  _globals['_PARTSUMMARY']._serialized_end=2037
+  _globals['_COMPLETION']._serialized_start=2040
+  _globals['_COMPLETION']._serialized_end=2589
+  _globals['_COMPLETED']._serialized_start=2591
+  _globals['_COMPLETED']._serialized_end=2656
 # @@protoc_insertion_point(module_scope)
