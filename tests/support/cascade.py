@@ -13,6 +13,7 @@ from cascade_service.domain.cascade import Cascade
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, Message, OutputContract, Role, Usage
 from cascade_service.domain.decision import Decision, Feedback
+from cascade_service.domain.decomposition.options import DecompositionOptions
 from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, ModelFailed, StoreUnavailable
 from cascade_service.domain.events import (
     AttemptStarted,
@@ -20,6 +21,7 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     DeliveryMode,
     Delta,
     Escalated,
@@ -239,6 +241,7 @@ class Stage:
     answer_chars_max: int = 200_000
     attempt_s: float = 60.0
     store_timeout_s: float = 5.0
+    decomposition: DecompositionOptions = field(default_factory=DecompositionOptions)
 
     def cascade(self) -> Cascade:
         rules = CascadeRules(
@@ -258,6 +261,7 @@ class Stage:
             catalogue={model.name: configured(model.name, model.price) for model in self.models},
             clock=self.clock,
             rules=rules,
+            decomposition=self.decomposition,
         )
         return Cascade(parts, Recorder(self.store, timeout_s=self.store_timeout_s, record_text=self.record_text))
 
@@ -296,6 +300,7 @@ def ask(
     prefix_threshold: float | None = None,
     prefix_hopeless_below: float = 0.0,
     output: OutputContract | None = None,
+    parts_max: int | None = None,
 ) -> CascadeRequest:
     return CascadeRequest(
         decision_id="decision-1",
@@ -316,6 +321,7 @@ def ask(
         fixed_plan=fixed_plan,
         deadline_at_s=deadline_at_s,
         trace_id="0" * 31 + "1",
+        parts_max=parts_max,
     )
 
 
@@ -352,6 +358,7 @@ def completion_of(events: Sequence[CascadeEvent]) -> Completion:
 
 
 _LETTERS = {
+    Decomposed: "D",
     Routed: "R",
     AttemptStarted: "A",
     Delta: "d",

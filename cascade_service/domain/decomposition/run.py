@@ -186,8 +186,10 @@ class DecomposedRun:
 
     def _join(self, split: Split, joiner: Joiner) -> Completion:
         ended = [running.ended for running in self._running if running.ended is not None]
-        if all(one.completion is None for one in ended):
-            raise next(one.error for one in ended if one.error is not None)
+        failed = [(one.error, joiner.range_of(index)) for index, one in enumerate(ended) if one.error is not None]
+        for error, (start, end) in failed:
+            if end > start or len(failed) == len(ended):  # text that is final and must not be given ends the request, as it does alone
+                raise error
         total_s = self._parts.clock.monotonic_s() - self._started_at_s
         return joined_completion(self._request, ended, joiner, split_cost_nano_usd=split.cost_nano_usd, total_s=total_s)
 
