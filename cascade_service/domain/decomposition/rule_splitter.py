@@ -13,6 +13,7 @@ from cascade_service.domain.decomposition.splitting import Part, Split, SplitLim
 from cascade_service.domain.decomposition.wording import (
     asks,
     instructs_all,
+    may_refer_back,
     paragraphs,
     refers_back,
     sentences,
@@ -88,18 +89,28 @@ def split_by_rules(text: str, *, parts_max: int) -> Split:
 
 def _labelled(text: str) -> tuple[Part, ...]:
     for style in _STYLES:
-        found = list(style.label.finditer(text))
+        found = _list_of(list(style.label.finditer(text)), text)
         lead_in = _lead_in(text, end=found[0].start()) if found else None
-        if lead_in is None or not _counts_up([match["place"].lower() for match in found]):
+        if lead_in is None:
             continue
         ends = [*(match.start() for match in found[1:]), len(text)]
         items = [text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)]
-        if not all(_is_item(item, named=style.named) for item in items) or _ends_with_instruction(items[-1]):
+        told = style.named or bool(text[: found[0].start()].strip())  # label or lead-in say that the items are questions or tasks
+        if not all(_is_item(item, told=told) for item in items) or _ends_with_instruction(items[-1]):
             return ()
         labels = [match["label"].strip(" \t*#_") for match in found]
         parts = [_part(item, label=label, first=not number) for number, (item, label) in enumerate(zip(items, labels, strict=True))]
         return tuple(replace(part, text=f"{lead_in}\n\n{part.text}") for part in parts) if lead_in else tuple(parts)
     return ()
+
+
+def _list_of(found: list[re.Match[str]], text: str) -> list[re.Match[str]]:
+    """The labels of one list, or none: those after blank lines, so that items may have lists of their own; else all."""
+    apart = [match for number, match in enumerate(found) if not number or text[: match.start()].rstrip(" \t").endswith("\n\n")]
+    for labels in (apart, found):
+        if _counts_up([match["place"].lower() for match in labels]):
+            return labels
+    return []
 
 
 def _part(item: str, *, label: str, first: bool) -> Part:
@@ -120,8 +131,8 @@ def _counts_up(places: list[str]) -> bool:
     return len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
 
 
-def _is_item(item: str, *, named: bool) -> bool:
-    return len(item.split()) >= _WORDS_MIN and (named or asks(item))
+def _is_item(item: str, *, told: bool) -> bool:
+    return len(item.split()) >= _WORDS_MIN and (told or asks(item))
 
 
 def _ends_with_instruction(item: str) -> bool:
@@ -155,5 +166,5 @@ def _clauses(text: str) -> tuple[Part, ...]:
 
 def _unlabelled(pieces: list[str]) -> tuple[Part, ...]:
     """Parts without labels of their own get numbers. Where one seems to refer to another nothing is split."""
-    alone = len(pieces) > 1 and all(len(piece.split()) >= _WORDS_MIN for piece in pieces) and not any(map(refers_back, pieces[1:]))
+    alone = len(pieces) > 1 and all(len(piece.split()) >= _WORDS_MIN for piece in pieces) and not any(map(may_refer_back, pieces[1:]))
     return tuple(Part(text=piece, label=f"{number}.") for number, piece in enumerate(pieces, start=1)) if alone else ()

@@ -6,6 +6,8 @@ import re
 
 REFERENCE_WORDS_MAX = 12
 """A pronoun in a first sentence of at most so many words is taken for one that refers to what came before."""
+SHORT_WORDS_MAX = 40
+"""In a text of at most so many words "the answer" is taken for that to something before it; a longer one may have its own."""
 _OPENING_WORDS = 4
 
 _ASKS = (
@@ -20,20 +22,32 @@ _STARTS_AS_QUESTION = re.compile(rf"(?:please |and |also |so )?(?:{_ASKS})\b", r
 _STARTS_AS_TASK = re.compile(rf"(?:please |also |now )?(?:{_TASK_VERBS})\b(?! this\b)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9$\\])")
 _ORDINAL = r"(?:first|second|third|fourth|previous|preceding|last|earlier|other|former|latter)"
-_PIECE = r"(?:question|answer|result|part|task|problem|item|step|one|output|solution)s?"
 _NAMES_ANOTHER = re.compile(
-    rf"\b{_ORDINAL} {_PIECE}\b|\b(?:question|part|task|problem|answer|item|step)s? (?:to |of )?(?:#?\d{{1,2}}|[a-h]|one|two|three)\b|"
-    rf"\byour (?:{_ORDINAL} )?(?:answer|result|solution)s?\b|\b(?:the|that|this) (?:answer|result|solution)\b",
+    rf"\b{_ORDINAL} (?:question|answer|result|task|problem)s?\b|"
+    r"\b(?:question|task|problem|answer)s? (?:to |of )?#?(?:\d{1,2}|one|two|three)\b",
     re.IGNORECASE,
+)
+_SPEAKS_OF_AN_ANSWER = re.compile(
+    r"\b(?:that|this) (?:answer|result|solution|output)\b|\b(?:part|item|step) (?:\d{1,2}|[a-h])\b|"
+    r"\b(?:us(?:e|ing)|with|from|take|translate|double|multiply|explain|justify|compare|check|convert) "
+    r"(?:the|your) (?:answer|result|solution|output)s?\b",
+    re.IGNORECASE,
+)
+_PRONOUNS = (
+    r"it|its|they|them|their|theirs|he|him|his|she|her|hers|former|latter|previous|do so|do the same|why not|how so|what about|how about|"
+    r"again|instead|otherwise|if so|if not"
 )
 _PRONOUN = re.compile(
-    r"\b(?:it|its|they|them|their|theirs|he|him|his|she|her|hers|this|that|these|those|such|same|former|latter|above|previous|"
-    r"do so|why not|how so|what about|how about|again|instead|otherwise|if so|if not)\b",
+    rf"\b(?:{_PRONOUNS})\b|^(?:this|that)\b|\bthat\b(?=[ ]*(?:[.,;?!]|$))|"
+    r"\b(?:this|these|those)\b(?=[ ]*(?:[.,;?!]|$|(?:is|are|was|were|in|to|into|for|and|with|as|by)\b))",
     re.IGNORECASE,
 )
+_POINTS_ANYWHERE = re.compile(rf"\b(?:{_PRONOUNS}|this|that|these|those|such|same|above)\b", re.IGNORECASE)
 _INSTRUCTS_ALL = re.compile(
-    r"\b(?:each|both|every|all (?:of )?(?:them|these|the|questions|answers|parts|tasks)|answers|questions|respectively|in order)\b",
-    re.IGNORECASE,
+    r"(?:please |for (?:each|all|every|both)\b|"
+    r"answer|give|reply|respond|use|keep|format|provide|return|write|explain|show|be|do not|limit)\b"
+    r".*\b(?:(?:each|every|both|all)(?: of)?(?: the| these| them| my)*(?: [a-z]+)?|answers|questions|tasks|responses|respectively)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -65,14 +79,24 @@ def asks(text: str) -> bool:
 
 def refers_back(text: str) -> bool:
     """True when ``text`` seems to speak of something before it: it names another part, or has a pronoun where it begins."""
-    if _NAMES_ANOTHER.search(text) is not None:
+    short = len(text.split()) <= SHORT_WORDS_MAX
+    if _NAMES_ANOTHER.search(text) is not None or (short and _SPEAKS_OF_AN_ANSWER.search(text) is not None):
         return True
-    opening = next(iter(sentences(text)), "")
-    words = opening.split()
-    within = opening if len(words) <= REFERENCE_WORDS_MAX else " ".join(words[:_OPENING_WORDS])
-    return _PRONOUN.search(within) is not None
+    return _PRONOUN.search(_opening(text)) is not None
+
+
+def may_refer_back(text: str) -> bool:
+    """As ``refers_back``, and true as well when any pointing word stands where ``text`` begins."""
+    return refers_back(text) or _POINTS_ANYWHERE.search(_opening(text)) is not None
+
+
+def _opening(text: str) -> str:
+    """The first sentence, or the first words of a long one: what comes later can refer to the sentence itself."""
+    first = next(iter(sentences(text)), "")
+    words = first.split()
+    return first if len(words) <= REFERENCE_WORDS_MAX else " ".join(words[:_OPENING_WORDS])
 
 
 def instructs_all(text: str) -> bool:
     """True when ``text`` may tell how several things are to be answered."""
-    return _INSTRUCTS_ALL.search(text) is not None
+    return _INSTRUCTS_ALL.match(text) is not None
