@@ -99,7 +99,7 @@ def _bench(measured: Pool, train: Pool, arguments: argparse.Namespace) -> Bench:
         vectors=_embed(cache, measured),
         train_vectors=_embed(cache, train),
         taxonomy=_taxonomy(artifacts),
-        learned=_learned(artifacts) if (artifacts / "learned").exists() else None,
+        learned=learned_decider(artifacts) if (artifacts / "learned").exists() else None,
         agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
         panel=Panel((checks, agreement), calibration, early_stop=False, clock=time.monotonic),
     )
@@ -122,7 +122,8 @@ def _taxonomy(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider
     return decider
 
 
-def _learned(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+def learned_decider(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+    """The learned router of ``artifacts``, for any models."""
     heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
     table = read_suitability(artifacts / "suitability")
     predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))

@@ -13,10 +13,10 @@ import pytest
 from blockbuster import BlockBuster
 from emafusion_client import EmafusionClient, EmafusionError, Question
 from emafusion_client import events as wire
-from emafusion_client.requests import Ceilings, PrefixCommit
+from emafusion_client.requests import Ceilings, Decompose, PrefixCommit
 from emafusion_client.vocabulary import Delivery
 
-from cascade_service.domain.chat import FinishReason
+from cascade_service.domain.chat import FinishReason, Message, Role
 from cascade_service.domain.errors import CascadeError, ModelFailed
 from cascade_service.domain.events import Committed, Completed, DeliveryMode, Escalated
 from cascade_service.domain.model import TextChunk
@@ -30,7 +30,6 @@ from tests.support.upstream import Behaviour, FakeUpstream, answers, answers_in_
 
 CHECKPOINT_TOKENS = 1_000
 PREFIX = PrefixCommit(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS)
-QUESTION = "What is 6 times 7?"
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,8 @@ class DomainFace:
             threshold=case.threshold,
             attempts_max=case.attempts_max,
             cost_max=case.cost_max_nano_usd,
+            messages=(Message(Role.USER, case.question),),
+            parts_max=8 if case.parts else None,
             prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS, judges=("checks",)),
         )
         events, error = await collect_until_error(stage.cascade().answer(request), tell=lambda event: _tell(event, committed))
@@ -156,9 +157,10 @@ class WireFace:
     async def see(self, case: Case, mode: str) -> Seen:
         committed = asyncio.Event()
         for name, turn in zip(case.plan, case.turns, strict=False):
-            self._upstreams[name].will(_behaviour(turn, committed))
+            self._upstreams[name].will(*[_behaviour(turn, committed)] * max(1, case.parts))
         question = replace(
-            Question.of(QUESTION),
+            Question.of(case.question),
+            decompose=Decompose() if case.parts else None,
             fixed_plan=case.plan,
             accept_threshold=case.threshold,
             ceilings=Ceilings(cost_max_nano_usd=case.cost_max_nano_usd, attempts_max=case.attempts_max),

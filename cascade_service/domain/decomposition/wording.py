@@ -16,7 +16,7 @@ _ASKS = (
 )
 _TASK_VERBS = (
     "write|translate|explain|summari[sz]e|list|calculate|compute|solve|find|describe|compare|convert|name|draft|compose|define|prove|"
-    "sort|count|suggest|recommend|tell|determine|evaluate|simplify|factor|decrypt|encrypt|rewrite|implement|design|draw|plan|outline"
+    "sort|count|add|subtract|multiply|divide|double|suggest|recommend|tell|determine|evaluate|simplify|factor|decrypt|encrypt|rewrite|implement|design|draw|plan|outline"
 )
 _STARTS_AS_QUESTION = re.compile(rf"(?:please |and |also |so )?(?:{_ASKS})\b", re.IGNORECASE)
 _STARTS_AS_TASK = re.compile(rf"(?:please |also |now )?(?:{_TASK_VERBS})\b(?! this\b)", re.IGNORECASE)

@@ -17,7 +17,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from cascade_service.adapters.wire import NotUnderstood, judge_request_to_wire, plan_from_wire, route_request_to_wire, verdict_from_wire
 from cascade_service.domain import errors as domain_errors
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, OutputContract, OutputKind, Role, Usage
-from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
+from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt, RecordedPart
+from cascade_service.domain.decomposition.splitting import Part
 from cascade_service.domain.events import (
     AttemptStarted,
     AttemptSummary,
@@ -26,12 +27,14 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     DeliveryMode,
     Delta,
     Escalated,
     EscalationReason,
     Judged,
     Outcome,
+    PartSummary,
     Retracted,
     Routed,
     Timing,
@@ -135,6 +138,20 @@ SUMMARY = AttemptSummary(
     aborted_early=True,
     tokens_saved=7,
     continues_attempt=0,
+    part=0,
+)
+PART = PartSummary(
+    label="1.",
+    needs_earlier=True,
+    text_start=3,
+    text_end=4,
+    model="m",
+    attempt=0,
+    outcome=Outcome.BEST_SEEN,
+    confidence=0.5,
+    ceiling=Ceiling.COST,
+    cost_nano_usd=9,
+    error_reason="INTERNAL",
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -152,10 +169,12 @@ COMPLETION = Completion(
     trace_id="f" * 32,
     policy_hash="abc",
     incomplete=True,
+    parts=(PART,),
 )
 EVENTS: list[CascadeEvent] = [
-    Routed(decision_id="d", plan=PLAN, static_plan=True, policy="p", threshold=0.5, delivery=DeliveryMode.SPECULATIVE),
-    AttemptStarted(attempt=1, tier=2, model="m"),
+    Decomposed(decision_id="d", parts=(Part(label="1.", text="t", needs_earlier=True),), splitter="rules", reason="r", cost_nano_usd=3),
+    Routed(decision_id="d", plan=PLAN, static_plan=True, policy="p", threshold=0.5, delivery=DeliveryMode.SPECULATIVE, part=0),
+    AttemptStarted(attempt=1, tier=2, model="m", part=0),
     Delta(attempt=1, sequence=2, text="t"),
     Judged(attempt=1, verdict=VERDICT, accepted=True),
     Committed(attempt=1, through_sequence=2),
@@ -178,6 +197,7 @@ DECISION = Decision(
     error_reason="INTERNAL",
     trace_id="f" * 32,
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
+    parts=(RecordedPart(label="1.", needs_earlier=True, text_sha256="c" * 64, text="t", plan=PLAN),),
 )
 
 
