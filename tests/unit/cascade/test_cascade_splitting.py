@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from cascade_service.domain.decomposition.quoting import Marked, parts_of_marked
 from cascade_service.domain.decomposition.rule_splitter import TEXT_CHARS_MAX, RuleSplitter, split_by_rules
 from cascade_service.domain.decomposition.splitting import SplitLimits
+from servicekit.settings.root import Settings
 
 COMPOUND = {
     "numbers": ("1. What is 6 times 7?\n2. Who wrote Faust?", ["What is 6 times 7?", "Who wrote Faust?"]),
@@ -129,3 +131,20 @@ def test_marks_that_do_not_account_for_the_request_are_refused(marked: list[Mark
     problem = parts_of_marked(REQUEST, marked, shared=shared, parts_max=8)
     assert isinstance(problem, str)
     assert wrong in problem
+
+
+@pytest.mark.parametrize(
+    ("decomposition", "problem"),
+    [
+        ({"splitter": "model"}, "`model` must be set"),
+        ({"model": "small"}, "`model` must be set"),
+        ({"splitter": "model", "model": "smal"}, "`cascade.decomposition.model`: `smal` is not configured"),
+        ({"parts_max": 1}, "parts_max"),
+        ({"parallel_max": 0}, "parallel_max"),
+    ],
+)
+def test_a_configuration_that_cannot_be_followed_is_refused(decomposition: dict[str, object], problem: str) -> None:
+    model = {"name": "small", "provider": "openai_compatible", "endpoint": "http://127.0.0.1:1/v1"}
+    with pytest.raises(ValidationError, match=problem):
+        Settings.model_validate({"models": [model], "cascade": {"decomposition": decomposition}})
+    Settings.model_validate({"models": [model], "cascade": {"decomposition": {"splitter": "model", "model": "small"}}})
