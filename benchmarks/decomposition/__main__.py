@@ -33,9 +33,9 @@ from router_service.domain.routing import Decider
 from training.embeddings import EmbeddingCache
 
 POOLS = ("core", "rgym_easy")
-TRADE_OFFS = (0.5, 0.2, 0.1, 0.07, 0.05, 0.02, 0.01)
+TRADE_OFFS = (0.5, 0.2, 0.1, 0.05, 0.02)
 """Points of accuracy (as a fraction) that one unit of the best single model's cost is worth."""
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.6, 0.8)
 PLAN_MODELS_MAX = 4
 LABELLED = tuple(form for form in FORMS if form != "paragraphs")
 BEST = "best single"
