@@ -38,6 +38,7 @@ from training.heads import TaxonomyHeads
 
 CLEAR_RULE = ClearRule((Axis.DOMAIN, Axis.REASONING_COMPLEXITY), 0.5)
 """The default of the router's configuration."""
+CHECKS, AGREEMENT, VERIFIER = "checks", "agreement", "verifier"
 TOKENS_MAX = 256
 """Tokens of a question that the encoder reads: the default of the router's configuration."""
 
@@ -107,13 +108,6 @@ async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argpars
     known = known_from(train, measured, grown.table)
     vectors = _embed(cache, measured)
     best = play_picks(measured, np.full(len(measured.questions), known.best))
-    calibration = load_calibration(artifacts / "calibration-recorded")
-    agreement = InlineJudge(agreement_judge("agreement"))
-    judges = (
-        InlineJudge(checks_judge("checks", JsonSchemaValidator())),
-        agreement,
-        InlineJudge(verifier_judge("verifier", artifacts / "verifier")),
-    )
     return Bench(
         measured=measured,
         train=train,
@@ -123,11 +117,22 @@ async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argpars
         train_vectors=_embed(cache, train),
         quality=await _qualities(grown, measured, vectors),
         taxonomy=_taxonomy(artifacts, grown),
-        learned=_learned(artifacts, grown),
-        agreement=Panel((agreement,), calibration, early_stop=False, clock=time.monotonic),
-        panel=Panel(judges, calibration, early_stop=False, clock=time.monotonic),
+        learned=learned_decider(artifacts, grown),
+        agreement=recorded_panel(artifacts, AGREEMENT),
+        panel=recorded_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )
+
+
+def recorded_panel(artifacts: Path, *names: str) -> Panel:
+    """The judges that ask no model, or those with these ``names``, calibrated on the recorded answers."""
+    judges = {
+        CHECKS: lambda: checks_judge(CHECKS, JsonSchemaValidator()),
+        AGREEMENT: lambda: agreement_judge(AGREEMENT),
+        VERIFIER: lambda: verifier_judge(VERIFIER, artifacts / "verifier"),
+    }
+    members = tuple(InlineJudge(judges[name]()) for name in names or judges)
+    return Panel(members, load_calibration(artifacts / "calibration-recorded"), early_stop=False, clock=time.monotonic)
 
 
 def _embed(cache: EmbeddingCache, pool: Pool) -> Floats:
@@ -155,7 +160,8 @@ def _taxonomy(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, 
     return decider
 
 
-def _learned(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, ...]], Decider] | None:
+def learned_decider(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, ...]], Decider] | None:
+    """The learned router of ``artifacts`` for any models, with what ``grown`` knows of new ones; None when nothing was learned."""
     if (predictor := grown.predictor) is None:
         return None
     heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))

@@ -24,7 +24,8 @@ from cascade_service.adapters.wire import (
 )
 from cascade_service.domain import errors as domain_errors
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, OutputContract, OutputKind, Role, Usage
-from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
+from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt, RecordedPart
+from cascade_service.domain.decomposition.splitting import Part
 from cascade_service.domain.events import (
     AttemptStarted,
     AttemptSummary,
@@ -33,6 +34,7 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     DeliveryMode,
     Delta,
     Escalated,
@@ -40,6 +42,7 @@ from cascade_service.domain.events import (
     Hedge,
     Judged,
     Outcome,
+    PartSummary,
     PolicyKind,
     Retracted,
     Routed,
@@ -150,6 +153,22 @@ SUMMARY = AttemptSummary(
     expected_gain=0.0,
     price=0.25,
     hedge=Hedge(endpoint=1, hedged=True, wasted_cost_nano_usd=3, skipped_endpoints=(2,)),
+    part=0,
+)
+PART = PartSummary(
+    label="1.",
+    needs_earlier=True,
+    text_start=3,
+    text_end=4,
+    model="m",
+    attempt=0,
+    outcome=Outcome.BEST_SEEN,
+    confidence=0.5,
+    ceiling=Ceiling.COST,
+    cost_nano_usd=9,
+    error_reason="INTERNAL",
+    supporting_attempts=(1,),
+    stop_detail="enough",
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -171,8 +190,10 @@ COMPLETION = Completion(
     stop_detail="enough",
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    parts=(PART,),
 )
 EVENTS: list[CascadeEvent] = [
+    Decomposed(decision_id="d", parts=(Part(label="1.", text="t", needs_earlier=True),), splitter="rules", reason="r", cost_nano_usd=3),
     Routed(
         decision_id="d",
         plan=PLAN,
@@ -182,8 +203,9 @@ EVENTS: list[CascadeEvent] = [
         delivery=DeliveryMode.SPECULATIVE,
         policy_kind=PolicyKind.VALUE,
         answer_worth_nano_usd=3,
+        part=0,
     ),
-    AttemptStarted(attempt=1, tier=2, model="m"),
+    AttemptStarted(attempt=1, tier=2, model="m", part=0),
     Delta(attempt=1, sequence=2, text="t"),
     Judged(attempt=1, verdict=VERDICT, accepted=True),
     Committed(attempt=1, through_sequence=2),
@@ -218,6 +240,7 @@ DECISION = Decision(
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    parts=(RecordedPart(label="1.", needs_earlier=True, text_sha256="c" * 64, text="t", plan=PLAN),),
 )
 
 
