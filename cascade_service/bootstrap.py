@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import structlog
 from emafusion.cascade.v1 import cascade_service_pb2, cascade_service_pb2_grpc
 from emafusion.judge.v1 import judge_service_pb2
 from emafusion.router.v1 import router_service_pb2
@@ -20,7 +22,9 @@ from cascade_service.adapters.engines import open_engine
 from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCascade, current_trace_id
 from cascade_service.adapters.judge_over_grpc import JudgeOverGrpc
 from cascade_service.adapters.judge_room import JudgeRoom
+from cascade_service.adapters.model_splitter import ModelSplitter, UnusableSplitter
 from cascade_service.adapters.onnx_gain import open_gain_model
+from cascade_service.adapters.part_spans import PartSpans
 from cascade_service.adapters.peers import report_peer, serves
 from cascade_service.adapters.provider_model import ProviderModel
 from cascade_service.adapters.quota_store import SqlQuotaStore
@@ -30,6 +34,9 @@ from cascade_service.adapters.spool import left_over, open_spool
 from cascade_service.adapters.system_clock import SystemClock
 from cascade_service.config import caller_of, cascade_rules, catalogue, quota_rules, request_defaults
 from cascade_service.domain.cascade import Cascade
+from cascade_service.domain.decomposition.options import DecompositionOptions
+from cascade_service.domain.decomposition.rule_splitter import RuleSplitter
+from cascade_service.domain.decomposition.splitting import Splitter
 from cascade_service.domain.errors import StoreUnavailable
 from cascade_service.domain.gain import GainModel
 from cascade_service.domain.gate import GatedCascade
@@ -70,6 +77,9 @@ _ROUTER = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_n
 _JUDGE = judge_service_pb2.DESCRIPTOR.services_by_name["JudgeService"].full_name
 _STORE_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _PEERS = {"router": _ROUTER, "judge": _JUDGE}
+_NONCE_BYTES = 8
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +170,12 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
         clock=clock,
         rules=cascade_rules(settings),
         gain_model=_gain_model(settings),
+        decomposition=DecompositionOptions(
+            splitter=_splitter(settings, models),
+            parallel_max=settings.cascade.decomposition.parallel_max,
+            timeout_s=settings.cascade.decomposition.timeout_ms / 1e3,
+            watch=PartSpans(telemetry.tracer),
+        ),
     )
     metered = MeteredCascade(Cascade(parts, recorder), quotas, quota_rules(settings), clock=clock, telling=QuotaMeters(telemetry.meter))
     gated = GatedCascade(metered, store.check_ready)
@@ -253,6 +269,16 @@ async def serve(loaded: LoadedSettings) -> None:
         on_drain=service.aclose,
         readiness=Readiness(look=service.ready, look_every_s=settings.cascade.readiness.look_every_ms / 1e3),
     )
+
+
+def _splitter(settings: Settings, models: Mapping[str, ChatModel]) -> Splitter:
+    name = settings.cascade.decomposition.model
+    if name is None:
+        return RuleSplitter()
+    if name not in models:
+        _log.warning("splitter_model_disabled", model=name, effect="compound requests are answered whole")
+        return UnusableSplitter()
+    return ModelSplitter(models[name], new_nonce=lambda: secrets.token_hex(_NONCE_BYTES))
 
 
 def _channel(name: str, *, loaded: LoadedSettings, telemetry: Telemetry) -> grpc.aio.Channel:

@@ -36,6 +36,7 @@ class RequestDefaults:
     delivery: DeliveryMode
     ceilings: Ceilings
     prefix: PrefixRules
+    parts_max: int
 
 
 def request_defaults(settings: Settings) -> RequestDefaults:
@@ -55,6 +56,7 @@ def request_defaults(settings: Settings) -> RequestDefaults:
             checkpoint_tokens=cascade.prefix.checkpoint_tokens,
             judge_timeout_s=cascade.prefix.judge_timeout_ms / 1e3,
         ),
+        parts_max=cascade.decomposition.parts_max,
     )
 
 

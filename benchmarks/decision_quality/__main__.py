@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decision_quality.deciders import CALIBRATION, CLEAR_RULE, TOKENS_MAX, open_deciders, open_panel
+from benchmarks.decision_quality.deciders import CALIBRATION, CLEAR_RULE, TOKENS_MAX, learned_decider, open_deciders, open_panel
 from benchmarks.decision_quality.fit_on import Grown, Lesson, draw, grow, is_strange
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.known import known_from
@@ -29,7 +29,6 @@ from judge_service.adapters.local_judges import agreement_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_heads import open_heads
 from router_service.adapters.suitability_artifact import read_suitability
-from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.routing import Decider, RoutingPolicy, TaxonomyDecider
 from servicekit.artifacts import load_manifest
@@ -141,7 +140,7 @@ async def _bench(measured: Pool, train: Pool, labelled: Pool, arguments: argpars
         train_vectors=_embed(cache, train),
         quality=await _qualities(grown, measured, vectors),
         taxonomy=_taxonomy(artifacts, grown),
-        learned=_learned(artifacts, grown),
+        learned=None if grown.predictor is None else learned_decider(artifacts, table=grown.table, predictor=grown.predictor),
         agreement=Panel(agreement, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic),
         panel=open_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
@@ -169,27 +168,6 @@ def _taxonomy(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, 
 
     def decider(models: tuple[CandidateModel, ...]) -> Decider:
         return TaxonomyDecider(models=models, table=grown.table, policy=policy, fast=heads, slow=None, clock=time.monotonic)
-
-    return decider
-
-
-def _learned(artifacts: Path, grown: Grown) -> Callable[[tuple[CandidateModel, ...]], Decider] | None:
-    if (predictor := grown.predictor) is None:
-        return None
-    heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
-    policy = RoutingPolicy(clear_rule=CLEAR_RULE, slow_weight=0.0, policy_hash="")
-
-    def decider(models: tuple[CandidateModel, ...]) -> Decider:
-        return LearnedDecider(
-            models=models,
-            predictor=predictor,
-            blend=Blend(1.0),
-            table=grown.table,
-            policy=policy,
-            fast=heads,
-            slow=None,
-            clock=time.monotonic,
-        )
 
     return decider
 

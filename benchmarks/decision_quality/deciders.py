@@ -21,7 +21,9 @@ from router_service.adapters.onnx_quality import open_quality
 from router_service.adapters.suitability_artifact import read_suitability
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
+from router_service.domain.ports import QualityPredictor
 from router_service.domain.routing import Decider, RoutingPolicy
+from router_service.domain.suitability import SuitabilityTable
 from router_service.domain.taxonomy import Axis, ClearRule
 from servicekit.artifacts import load_manifest
 
@@ -49,7 +51,11 @@ def open_deciders(artifacts: Path) -> Deciders:
     return Deciders(
         artifacts=artifacts,
         encoder=open_encoder(artifacts / "encoder", tokens_max=TOKENS_MAX, threads=1),
-        decider=_learned(artifacts),
+        decider=learned_decider(
+            artifacts,
+            table=read_suitability(artifacts / "suitability"),
+            predictor=open_quality(artifacts / "learned", load_manifest(artifacts / "learned")),
+        ),
         panel=open_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )
@@ -65,10 +71,11 @@ def open_panel(artifacts: Path) -> Panel:
     return Panel(judges, load_calibration(artifacts / CALIBRATION), early_stop=False, clock=time.monotonic)
 
 
-def _learned(artifacts: Path) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+def learned_decider(
+    artifacts: Path, *, table: SuitabilityTable, predictor: QualityPredictor
+) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+    """The learned router among the models that it is given, with this table and this predictor."""
     heads = open_heads(artifacts / "taxonomy", load_manifest(artifacts / "taxonomy"))
-    table = read_suitability(artifacts / "suitability")
-    predictor = open_quality(artifacts / "learned", load_manifest(artifacts / "learned"))
     policy = RoutingPolicy(clear_rule=CLEAR_RULE, slow_weight=0.0, policy_hash="")
 
     def decider(models: tuple[CandidateModel, ...]) -> Decider:

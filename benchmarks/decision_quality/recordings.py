@@ -76,14 +76,15 @@ def read_recordings(folder: Path, arenas: Iterable[str], *, texts_of: str) -> Re
     Ends the program with the expected layout when a file is missing.
     """
     wanted = set(arenas)
-    columns = ["question_id", "arena", "dataset", "domain", "question", "prompt", "prompt_tokens", "split"]
-    questions = {
-        row["question_id"]: _question(row)
-        for row in pq.read_table(_existing(folder / "questions.parquet"), columns=columns).to_pylist()
-        if row["arena"] in wanted
-    }
+    questions = {question.id: question for question in read_questions(folder) if question.arena in wanted}
     models = {row["model"]: _facts(row) for row in pq.read_table(_existing(folder / "models.parquet")).to_pylist()}
     return Recordings(questions, _read_answers(_existing(folder / "responses.parquet"), questions, texts_of), models)
+
+
+def read_questions(folder: Path) -> list[Question]:
+    """All questions. Ends the program with the expected layout when the file is missing."""
+    columns = ["question_id", "arena", "dataset", "domain", "question", "prompt", "prompt_tokens", "split"]
+    return [_question(row) for row in pq.read_table(_existing(folder / "questions.parquet"), columns=columns).to_pylist()]
 
 
 def _read_answers(path: Path, questions: Mapping[str, Question], texts_of: str) -> dict[str, dict[str, Answer]]:

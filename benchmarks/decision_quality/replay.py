@@ -142,15 +142,15 @@ class PanelInProcess:
         self, messages: tuple[Message, ...], candidate: cascade_ports.Answer, peers: tuple[cascade_ports.Answer, ...]
     ) -> Verdict:
         if messages[-1].content != self._prompt:
-            self._prompt = messages[-1].content
-            self._known.clear()
+            self._prompt, self._known = messages[-1].content, {}
+        known = self._known  # parts of one request are judged side by side: another may come in between
         ids = {answer.model: answer.id for answer in (candidate, *peers)}
         others = sorted(peers, key=lambda answer: answer.model)
         key = tuple((answer.model, answer.predicted_quality) for answer in (candidate, *others))
-        if key not in self._known:
+        if key not in known:
             named = [replace(answer, id=answer.model) for answer in (candidate, *others)]
-            self._known[key] = await self._ask(messages, named[0], tuple(named[1:]))
-        found = self._known[key]
+            known[key] = await self._ask(messages, named[0], tuple(named[1:]))
+        found = known[key]
         said = (replace(one, same_answer_as=tuple(ids[model] for model in one.same_answer_as)) for one in found.outcomes)
         return replace(found, outcomes=tuple(said))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cascade_service.adapters.engines import open_engine, transaction
-from cascade_service.adapters.tables import create_tables, decisions, feedback
-from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
+from cascade_service.adapters.tables import create_tables, decisions, feedback, parts
+from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt, RecordedPart
 from cascade_service.domain.errors import DecisionNotFound
 from cascade_service.domain.events import Completion, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import Plan
@@ -20,6 +21,7 @@ from cascade_service.domain.plan import Plan
 _PLAN = TypeAdapter(Plan)
 _ATTEMPTS = TypeAdapter(tuple[RecordedAttempt, ...])
 _COMPLETION = TypeAdapter(Completion)
+_PARTS = TypeAdapter(tuple[RecordedPart, ...])
 
 
 class SqlDecisionStore:
@@ -46,6 +48,10 @@ class SqlDecisionStore:
             replaced = await connection.execute(update(decisions).where(decisions.c.decision_id == decision.decision_id).values(**values))
             if replaced.rowcount == 0:
                 await connection.execute(insert(decisions).values(**values))
+            if decision.parts:
+                document = _PARTS.dump_python(decision.parts, mode="json")
+                await connection.execute(delete(parts).where(parts.c.decision_id == decision.decision_id))
+                await connection.execute(insert(parts).values(decision_id=decision.decision_id, parts=document))
 
     async def get(self, decision_id: str) -> Decision:
         """The record with its feedback, oldest first. Raises ``DecisionNotFound``."""
@@ -54,10 +60,12 @@ class SqlDecisionStore:
             row = found.mappings().first()
             if row is None:
                 raise DecisionNotFound(decision_id)
+            split = await connection.scalar(select(parts.c.parts).where(parts.c.decision_id == decision_id))
             opinions = await connection.execute(
                 select(feedback).where(feedback.c.decision_id == decision_id).order_by(feedback.c.feedback_id)
             )
-            return _decision(row, tuple(_feedback(opinion) for opinion in opinions.mappings()))
+            decision = _decision(row, tuple(_feedback(opinion) for opinion in opinions.mappings()))
+            return decision if split is None else replace(decision, parts=_PARTS.validate_python(split))
 
     async def add_feedback(self, decision_id: str, opinion: Feedback) -> None:
         """Adds feedback and commits it. Raises ``DecisionNotFound``."""

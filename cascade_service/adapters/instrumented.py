@@ -17,6 +17,7 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     Delta,
     Escalated,
     Judged,
@@ -102,16 +103,16 @@ class _Telling:
         self._caller = {semconv.EMAFUSION_CALLER_KEY_ID: request.caller.key_id} if request.caller.key_id else dict[str, str]()
         self._delivery = {semconv.EMAFUSION_CASCADE_DELIVERY: request.delivery.value}
         self._started: dict[int, AttemptStarted] = {}
-        self._running: int | None = None
+        self._running: set[int] = set()
         self._shown = self._committed = self._done = False
 
     def apply(self, event: CascadeEvent) -> None:
         match event:
-            case Routed():
-                self._routed(event)
+            case Decomposed() | Routed():
+                self._planned(event)
             case AttemptStarted():
                 self._started[event.attempt] = event
-                self._running = event.attempt
+                self._running.add(event.attempt)
             case Delta():
                 if not self._shown:
                     self._shown = True
@@ -132,11 +133,26 @@ class _Telling:
         if self._done:
             return
         self._done = True
-        if self._running is not None:
-            self._count_attempt(self._running, outcome)
+        for attempt in sorted(self._running):
+            self._count_attempt(attempt, outcome)
         self._span.set_attribute(semconv.EMAFUSION_CASCADE_OUTCOME, outcome)
         labels = {semconv.EMAFUSION_CASCADE_OUTCOME: outcome, **self._delivery, **self._caller}
         self._meters.requests.add(1, labels | {semconv.EMAFUSION_ERROR_REASON: reason} if reason else labels)
+
+    def _planned(self, event: Decomposed | Routed) -> None:
+        if isinstance(event, Decomposed):
+            self._decomposed(event)
+        else:
+            self._routed(event)
+
+    def _decomposed(self, event: Decomposed) -> None:
+        attributes: dict[str, str | int] = {
+            semconv.EMAFUSION_CASCADE_PARTS: len(event.parts),
+            semconv.EMAFUSION_CASCADE_SPLITTER: event.splitter,
+        }
+        self._span.set_attributes(attributes)
+        told = attributes | ({semconv.EMAFUSION_CASCADE_REASON: event.reason} if event.reason else {})
+        self._span.add_event(semconv.EVENT_CASCADE_DECOMPOSED, told)
 
     def _routed(self, event: Routed) -> None:
         self._span.set_attributes(
@@ -153,7 +169,7 @@ class _Telling:
         planned = [model.model for model in event.plan.models]
         self._span.add_event(
             semconv.EVENT_CASCADE_ROUTED,
-            {semconv.EMAFUSION_ROUTER_KIND: event.plan.kind.value, semconv.EMAFUSION_ROUTER_PLAN_MODELS: planned},
+            {semconv.EMAFUSION_ROUTER_KIND: event.plan.kind.value, semconv.EMAFUSION_ROUTER_PLAN_MODELS: planned, **_of_part(event.part)},
         )
 
     def _commit(self, event: Committed) -> None:
@@ -181,8 +197,10 @@ class _Telling:
 
     def _completed(self, completion: Completion) -> None:
         self._done = True
-        last = completion.attempts[-1]
-        self._count_attempt(last.attempt, "accepted" if last.escalation_reason is None else last.escalation_reason.value)
+        for summary in completion.attempts:
+            if summary.attempt in self._running:  # it ended a cascade; the others were counted when they escalated
+                reason = summary.escalation_reason
+                self._count_attempt(summary.attempt, "accepted" if reason is None else reason.value)
         attributes: dict[str, str | int | float] = {
             semconv.EMAFUSION_CASCADE_OUTCOME: completion.outcome.value,
             semconv.EMAFUSION_CASCADE_MODEL: completion.model,
@@ -208,12 +226,21 @@ class _Telling:
         self._meters.tokens.add(completion.usage.output_tokens, self._caller | {semconv.GEN_AI_TOKEN_TYPE: semconv.TOKEN_TYPE_OUTPUT})
 
     def _count_attempt(self, attempt: int, outcome: str) -> None:
-        self._running = None
+        self._running.discard(attempt)
         labels = {semconv.EMAFUSION_CASCADE_MODEL: self._started[attempt].model, semconv.EMAFUSION_CASCADE_OUTCOME: outcome}
         self._meters.attempts.add(1, labels)
 
     def _of_attempt(self, attempt: int) -> dict[str, str | int | float]:
-        return {semconv.EMAFUSION_CASCADE_ATTEMPT: attempt, semconv.EMAFUSION_CASCADE_TIER: self._started[attempt].tier}
+        started = self._started[attempt]
+        return {
+            semconv.EMAFUSION_CASCADE_ATTEMPT: attempt,
+            semconv.EMAFUSION_CASCADE_TIER: started.tier,
+            **_of_part(started.part),
+        }
 
     def _elapsed_s(self) -> float:
         return self._clock.monotonic_s() - self._started_at_s
+
+
+def _of_part(part: int | None) -> dict[str, int]:
+    return {} if part is None else {semconv.EMAFUSION_CASCADE_PART: part}

@@ -33,6 +33,14 @@ decisions = Table(
 )
 """One row per request. Texts stand in ``prompt``, ``attempts`` and ``completion`` only when the operator turned that on."""
 
+parts = Table(
+    "parts",
+    metadata,
+    Column("decision_id", String(64), ForeignKey("decisions.decision_id"), primary_key=True),
+    Column("parts", _Document, nullable=False),
+)
+"""One row per request that was split. A table of its own, so that stores from before it need no change."""
+
 feedback = Table(
     "feedback",
     metadata,

@@ -26,7 +26,8 @@ class Attempt:
     beside a slow one, the bound of that as well.
 
     ``start`` is final text of earlier attempts that this one continues, the last of them ``continues``. ``given_up`` is set when the
-    attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning.
+    attempt was broken off because its beginning was hopeless; ``verdict`` is then the one on the beginning. ``part`` is the part that
+    it answers of a request that was split.
 
     ``predicted_quality`` is what the router predicted of the model, None when nobody did. ``expected_gain`` and ``gain_price``, in right
     answers, are those of the step that led to the attempt, where a policy weighed them.
@@ -58,6 +59,7 @@ class Attempt:
     given_up: Escalate | None = None
     prefix_cost_nano_usd: int = 0
     endpoint_use: EndpointUse | None = None
+    part: int | None = None
     _pieces: list[str] = field(default_factory=list[str])
     _chars: int = 0
     _bytes: int = 0
@@ -105,7 +107,7 @@ class Attempt:
     @property
     def answer_id(self) -> str:
         """Id of its answer before the panel, unique in the request."""
-        return f"attempt-{self.number}"
+        return answer_id(self.number)
 
     @property
     def same_answer_as(self) -> frozenset[str]:
@@ -240,7 +242,13 @@ class Attempt:
             expected_gain=self.expected_gain,
             price=self.gain_price,
             hedge=self._hedge(),
+            part=self.part,
         )
+
+
+def answer_id(number: int) -> str:
+    """Id before the panel of the answer of the attempt with this number."""
+    return f"attempt-{number}"
 
 
 def tokens_used(attempts: Iterable[Attempt]) -> int:

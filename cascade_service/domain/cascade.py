@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from cascade_service.domain.decision import DecisionFold, DecisionStatus
+from cascade_service.domain.decomposition.run import DecomposedRun
 from cascade_service.domain.errors import CascadeError
 from cascade_service.domain.events import CascadeEvent, Completed
 from cascade_service.domain.recording import Recorder
@@ -16,7 +17,7 @@ from cascade_service.domain.run import Run
 
 
 class Cascade:
-    """Runs models from cheap to dear until an answer is good enough.
+    """Runs models from cheap to dear until an answer is good enough, for each part of a request that may be split and is compound.
 
     The record of a request is durable before its ``Completed`` is given out; on an error or a cancellation it is written after
     all calls to models have been closed.
@@ -28,8 +29,8 @@ class Cascade:
 
     async def answer(self, request: CascadeRequest) -> AsyncGenerator[CascadeEvent, None]:
         """The events of one request, ending with exactly one ``Completed``. Raises ``CascadeError``."""
-        run = Run(request, self._parts)
-        request.on_run(run.attempts)
+        run = Run(request, self._parts) if request.parts_max is None else DecomposedRun(request, self._parts)
+        request.on_run(run)
         fold = DecisionFold(request, create_time=self._parts.clock.now(), record_text=self._recorder.record_text)
         answered = False
         try:

@@ -11,7 +11,18 @@ from enum import Enum
 
 from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.chat import Message
-from cascade_service.domain.events import AttemptSummary, CascadeEvent, Completed, Completion, DeliveryMode, Judged, PolicyKind, Routed
+from cascade_service.domain.decomposition.splitting import Part
+from cascade_service.domain.events import (
+    AttemptSummary,
+    CascadeEvent,
+    Completed,
+    Completion,
+    Decomposed,
+    DeliveryMode,
+    Judged,
+    PolicyKind,
+    Routed,
+)
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.verdict import Verdict
@@ -46,10 +57,22 @@ class RecordedAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPart:
+    """A part of a request that was split; ``plan`` is ``None`` when there was none, ``text`` unless texts are recorded."""
+
+    label: str
+    needs_earlier: bool
+    text_sha256: str
+    text: str | None
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The record of one request. Texts are in it only when the operator turned that on; hashes always are.
 
-    ``key_id`` names the caller's API key, empty for none.
+    ``key_id`` names the caller's API key, empty for none. A request that was split has ``parts`` with a plan each, and no ``plan`` of
+    its own.
     """
 
     decision_id: str
@@ -69,6 +92,7 @@ class Decision:
     feedback: tuple[Feedback, ...] = ()
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    parts: tuple[RecordedPart, ...] = ()
 
 
 class DecisionFold:
@@ -78,15 +102,18 @@ class DecisionFold:
         self._request = request
         self._create_time = create_time
         self._record_text = record_text
-        self._plan: Plan | None = None
+        self._parts: tuple[Part, ...] = ()
+        self._plans: dict[int | None, Plan] = {}
         self._verdicts: dict[int, Verdict] = {}
         self._completion: Completion | None = None
 
     def apply(self, event: CascadeEvent) -> None:
         """Takes in the next event."""
         match event:
+            case Decomposed():
+                self._parts = event.parts
             case Routed():
-                self._plan = event.plan
+                self._plans[event.part] = event.plan
             case Judged():
                 self._verdicts[event.attempt] = event.verdict
             case Completed():
@@ -100,24 +127,34 @@ class DecisionFold:
         completion = self._completion if status is DecisionStatus.COMPLETED else None
         if completion is not None and not self._record_text:
             completion = replace(completion, text="")
-        chosen = completion.attempt if completion is not None else None
+        chosen = {summary.attempt for summary in completion.attempts if summary.chosen} if completion is not None else set[int]()
         return Decision(
             decision_id=self._request.decision_id,
             create_time=self._create_time,
             status=status,
             prompt_sha256=_sha256(prompt),
             prompt_json=prompt if self._record_text else None,
-            plan=self._plan,
+            plan=self._plans.get(None),
             policy=self._request.policy.name,
             threshold=self._request.policy.threshold,
             delivery=self._request.delivery,
-            attempts=tuple(self._recorded(attempt, chosen=attempt.number == chosen) for attempt in attempts),
+            attempts=tuple(self._recorded(attempt, chosen=attempt.number in chosen) for attempt in attempts),
             completion=completion,
             error_reason=error_reason,
             trace_id=self._request.trace_id,
             policy_kind=self._request.policy.kind,
             answer_worth_nano_usd=self._request.policy.answer_worth_nano_usd,
             key_id=self._request.caller.key_id,
+            parts=tuple(self._recorded_part(number, part) for number, part in enumerate(self._parts)),
+        )
+
+    def _recorded_part(self, number: int, part: Part) -> RecordedPart:
+        return RecordedPart(
+            label=part.label,
+            needs_earlier=part.needs_earlier,
+            text_sha256=_sha256(part.text),
+            text=part.text if self._record_text else None,
+            plan=self._plans.get(number),
         )
 
     def _recorded(self, attempt: Attempt, *, chosen: bool) -> RecordedAttempt:

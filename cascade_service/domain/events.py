@@ -4,6 +4,10 @@ The grammar is that of ``emafusion/cascade/v1/event.proto``::
 
     stream  = Routed {attempt} [Delta {Delta}] [Committed] Completed
     attempt = AttemptStarted {Delta | Committed} {Judged} (Committed | [Retracted] [Escalated])
+
+A request that may be split begins with ``Decomposed``. Without parts the rest is as above; else it is the streams of the parts at once,
+each without its ``Completed``, and one ``Completed`` for all. Text comes in the order of the parts: that of a later one is held until its
+turn.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cascade_service.domain.chat import FinishReason, Usage
+from cascade_service.domain.decomposition.splitting import Part
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.verdict import Verdict
 
@@ -63,8 +68,22 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decomposed:
+    """The first event of a request that may be split: two or more parts, or none, and ``reason`` says why.
+
+    ``splitter`` is the kind of splitter that decided, and ``cost_nano_usd`` what it has cost.
+    """
+
+    decision_id: str
+    parts: tuple[Part, ...]
+    splitter: str
+    reason: str = ""
+    cost_nano_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """The plan is known. Always the first event. ``answer_worth_nano_usd`` only with a value policy."""
+    """The plan is known: that of the request, or of a ``part``, counted from 0. ``answer_worth_nano_usd`` only with a value policy."""
 
     decision_id: str
     plan: Plan
@@ -74,15 +93,17 @@ class Routed:
     delivery: DeliveryMode
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
-    """A model has been asked. Attempts and tiers count from 0."""
+    """A model has been asked. Attempts and tiers count from 0, attempts over all parts."""
 
     attempt: int
     tier: int
     model: str
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +196,30 @@ class AttemptSummary:
     expected_gain: float | None = None
     price: float | None = None
     hedge: Hedge | None = None
+    part: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSummary:
+    """One part, summed up. Its answer is the text's characters from ``text_start`` to before ``text_end``.
+
+    ``outcome``, ``model`` and ``attempt`` are ``None`` when it has no answer; ``error_reason`` says why. The cost is that of its attempts
+    and judges in nano-USD. ``supporting_attempts`` and ``stop_detail`` as in ``Completion``.
+    """
+
+    label: str
+    needs_earlier: bool
+    text_start: int
+    text_end: int
+    model: str | None
+    attempt: int | None
+    outcome: Outcome | None
+    confidence: float | None
+    ceiling: Ceiling | None
+    cost_nano_usd: int
+    error_reason: str = ""
+    supporting_attempts: tuple[int, ...] = ()
+    stop_detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +233,12 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about. ``incomplete`` when only a part could be had and was already final.
+    """The answer and how it came about. ``incomplete`` when not all of it could be had.
 
     ``supporting_attempts`` are the others whose answers say the same. ``stop_detail`` says why a value policy went no further.
+
+    With ``parts`` the text is their joined answers, ``model`` and ``attempt`` are those of the last part that has one, the outcome is the
+    weakest of theirs, and the confidence is that in all of them: the product. Each part has a ``stop_detail`` of its own, the whole none.
     """
 
     decision_id: str
@@ -212,6 +260,7 @@ class Completion:
     stop_detail: str = ""
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    parts: tuple[PartSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,4 +270,4 @@ class Completed:
     completion: Completion
 
 
-CascadeEvent = Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed
+CascadeEvent = Decomposed | Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from cascade_service.domain.attempt import Attempt, spent, tokens_used
 from cascade_service.domain.chat import input_tokens_estimate
 from cascade_service.domain.errors import CeilingTooLow, StoreUnavailable
 from cascade_service.domain.events import CascadeEvent, Ceiling, Completed
 from cascade_service.domain.ports import Answering, Clock
 from cascade_service.domain.quotas import NO_LIMITS, Account, Hold, LimitReached, Limits, Scope, Use, nanoseconds, until_next_day_s
-from cascade_service.domain.request import Caller, CascadeRequest
+from cascade_service.domain.request import Caller, CascadeRequest, Using
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,26 +47,26 @@ class QuotaRules:
 class Tab:
     """What one request holds and uses. ``id`` is that of its decision; ``holds`` is by scope, without those that have no limit.
 
-    ``attempts`` is the live list of the run. ``lock`` is held by whoever writes the tab to the store.
+    ``run`` is the request under way, None before it begins. ``lock`` is held by whoever writes the tab to the store.
     """
 
     id: str
     scopes: tuple[Scope, ...]
     cost_max_nano_usd: int
     holds: dict[str, Hold] = field(default_factory=dict[str, Hold])
-    attempts: Sequence[Attempt] = ()
+    run: Using | None = None
     renewed_at_s: float = 0.0
     settled: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def follow(self, attempts: Sequence[Attempt]) -> None:
-        """Takes the list of attempts that the run adds to."""
-        self.attempts = attempts
+    def follow(self, run: Using) -> None:
+        """Takes the run whose use is counted."""
+        self.run = run
 
     @property
     def use(self) -> Use:
-        """What is used so far. A broken attempt counts as the most that it can have cost, as it does under the ceilings."""
-        return Use(tokens=tokens_used(self.attempts), cost_nano_usd=spent(self.attempts).cost_nano_usd)
+        """What is used so far."""
+        return Use() if self.run is None else self.run.use
 
     @property
     def outgrown(self) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.ceilings import Ceilings
 from cascade_service.domain.chat import GenerationParams, Message, OutputContract
 from cascade_service.domain.events import DeliveryMode
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
-from cascade_service.domain.quotas import Limits
+from cascade_service.domain.quotas import Limits, Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,16 @@ class Caller:
     limits: Limits | None = None
 
 
-def _nobody_follows(_attempts: Sequence[Attempt]) -> None:
+class Using(Protocol):
+    """A request under way that uses things up."""
+
+    @property
+    def use(self) -> Use:
+        """What is used so far. A broken attempt counts as the most that it can have cost, as it does under the ceilings."""
+        ...
+
+
+def _nobody_follows(_run: Using) -> None:
     """Nobody wants to know."""
 
 
@@ -33,8 +42,8 @@ class CascadeRequest:
 
     ``deadline_at_s`` is on the scale of ``Clock.monotonic_s``. ``fixed_plan`` is empty, or the models to try in order.
     ``prefix`` says when beginnings are judged. ``queue_s`` is what the request waited for admission, in seconds. ``trace_id`` has 32 hex
-    digits or is empty. ``caller`` is who asks. ``on_run`` is handed the list of attempts before the first is made, for whoever wants to
-    follow them.
+    digits or is empty. ``caller`` is who asks. ``on_run`` is handed the run before it begins, for whoever wants to follow what it uses.
+    ``parts_max`` is 2 or more and lets a compound request be split into so many parts.
     """
 
     decision_id: str
@@ -51,4 +60,5 @@ class CascadeRequest:
     queue_s: float = 0.0
     trace_id: str = ""
     caller: Caller = field(default_factory=Caller)
-    on_run: Callable[[Sequence[Attempt]], None] = field(default=_nobody_follows, compare=False, repr=False)
+    on_run: Callable[[Using], None] = field(default=_nobody_follows, compare=False, repr=False)
+    parts_max: int | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cascade_service.domain.ceilings import TimeLimits
+from cascade_service.domain.decomposition.options import DecompositionOptions
 from cascade_service.domain.gain import GainModel
 from cascade_service.domain.model import Model
 from cascade_service.domain.planning import ConfiguredModel
@@ -44,3 +45,4 @@ class CascadeParts:
     clock: Clock
     rules: CascadeRules
     gain_model: GainModel | None = None
+    decomposition: DecompositionOptions = field(default_factory=DecompositionOptions)

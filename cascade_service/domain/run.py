@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from cascade_service.domain.acceptance import Accept, AcceptanceDecision, Escalate, ThresholdPolicy
-from cascade_service.domain.attempt import Attempt, spent
-from cascade_service.domain.ceilings import Granted, Needs, Refused, Spent, check
+from cascade_service.domain.attempt import Attempt, spent, tokens_used
+from cascade_service.domain.ceilings import Ceilings, Granted, Needs, Refused, Spent, check
 from cascade_service.domain.chat import OutputKind
 from cascade_service.domain.completion import build_completion
 from cascade_service.domain.course import Course, Enough, Following, JudgeInTime, Judgement, Step, ThresholdCourse
@@ -42,6 +42,7 @@ from cascade_service.domain.model import AnswerEnd, Model, ModelEvent, TextChunk
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.prefix import Hopeful, decide_prefix
 from cascade_service.domain.questions import call_of, needs_of, prefix_question
+from cascade_service.domain.quotas import Use
 from cascade_service.domain.request import CascadeRequest
 from cascade_service.domain.routing import make_plan
 from cascade_service.domain.rules import CascadeParts
@@ -82,6 +83,11 @@ class Run:
         self._judge = JudgeInTime(request, parts)
         self._course = _course(request, parts, self._judge)
 
+    @property
+    def use(self) -> Use:
+        """What is used so far."""
+        return Use(tokens=tokens_used(self.attempts), cost_nano_usd=spent(self.attempts).cost_nano_usd)
+
     async def events(self) -> AsyncGenerator[CascadeEvent, None]:
         """The events of the request. Raises ``CascadeError``."""
         yield await self._route()
@@ -104,6 +110,11 @@ class Run:
             for event in self._escalate(attempt, judgement.decision, following):
                 yield event
             step = following
+
+    def allow(self, ceilings: Ceilings) -> None:
+        """Raises the ceilings of a request that runs; they are never lowered."""
+        self._request = replace(self._request, ceilings=ceilings)
+        self._course = _course(self._request, self._parts, self._judge)
 
     def abandon(self) -> None:
         """Closes the books on an attempt that was left in the middle because the caller went away."""

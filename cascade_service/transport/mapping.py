@@ -14,10 +14,12 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     Delta,
     Escalated,
     Hedge,
     Judged,
+    PartSummary,
     Retracted,
     Routed,
     Timing,
@@ -29,10 +31,12 @@ def event_to_wire(event: CascadeEvent) -> cascade_service_pb2.StreamCompleteResp
     """One event of the stream."""
     response = cascade_service_pb2.StreamCompleteResponse
     match event:
+        case Decomposed():
+            return response(decomposed=_decomposed_to_wire(event))
         case Routed():
             return response(routed=_routed_to_wire(event))
-        case AttemptStarted(attempt=attempt, tier=tier, model=model):
-            return response(attempt_started=event_pb2.AttemptStarted(attempt=attempt, tier=tier, model=model))
+        case AttemptStarted(attempt=attempt, tier=tier, model=model, part=part):
+            return response(attempt_started=event_pb2.AttemptStarted(attempt=attempt, tier=tier, model=model, part=part))
         case Delta(attempt=attempt, sequence=sequence, text=text):
             return response(delta=event_pb2.Delta(attempt=attempt, sequence=sequence, text=text))
         case Judged(attempt=attempt, verdict=verdict, accepted=accepted):
@@ -71,6 +75,7 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         stop_detail=completion.stop_detail,
         policy_kind=f"POLICY_KIND_{completion.policy_kind.name}",
         answer_worth_nano_usd=completion.answer_worth_nano_usd,
+        parts=[_part_to_wire(part) for part in completion.parts],
     )
 
 
@@ -97,6 +102,7 @@ def summary_to_wire(summary: AttemptSummary) -> event_pb2.AttemptSummary:
         expected_gain=summary.expected_gain,
         price=summary.price,
         hedge=None if summary.hedge is None else _hedge_to_wire(summary.hedge),
+        part=summary.part,
     )
 
 
@@ -106,6 +112,34 @@ def _hedge_to_wire(hedge: Hedge) -> event_pb2.Hedge:
         hedged=hedge.hedged,
         wasted_cost_nano_usd=hedge.wasted_cost_nano_usd,
         skipped_endpoints=hedge.skipped_endpoints,
+    )
+
+
+def _part_to_wire(summary: PartSummary) -> event_pb2.PartSummary:
+    return event_pb2.PartSummary(
+        label=summary.label,
+        needs_earlier=summary.needs_earlier,
+        text_start=summary.text_start,
+        text_end=summary.text_end,
+        model=summary.model or "",
+        attempt=summary.attempt,
+        outcome=None if summary.outcome is None else f"OUTCOME_{summary.outcome.name}",
+        confidence=summary.confidence,
+        ceiling=None if summary.ceiling is None else f"CEILING_{summary.ceiling.name}",
+        cost_nano_usd=summary.cost_nano_usd,
+        error_reason=summary.error_reason,
+        supporting_attempts=summary.supporting_attempts,
+        stop_detail=summary.stop_detail,
+    )
+
+
+def _decomposed_to_wire(event: Decomposed) -> event_pb2.Decomposed:
+    return event_pb2.Decomposed(
+        decision_id=event.decision_id,
+        parts=[event_pb2.Part(label=part.label, text=part.text, needs_earlier=part.needs_earlier) for part in event.parts],
+        splitter=event.splitter,
+        reason=event.reason,
+        cost_nano_usd=event.cost_nano_usd,
     )
 
 
@@ -119,6 +153,7 @@ def _routed_to_wire(event: Routed) -> event_pb2.Routed:
         delivery=f"DELIVERY_MODE_{event.delivery.name}",
         policy_kind=f"POLICY_KIND_{event.policy_kind.name}",
         answer_worth_nano_usd=event.answer_worth_nano_usd,
+        part=event.part,
     )
 
 

@@ -8,7 +8,7 @@ from emafusion.cascade.v1 import decision_pb2, quota_pb2
 from emafusion.common.v1 import model_pb2
 from google.protobuf import timestamp_pb2
 
-from cascade_service.domain.decision import Decision, Feedback, RecordedAttempt
+from cascade_service.domain.decision import Decision, Feedback, RecordedAttempt, RecordedPart
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.quotas import Account
 from cascade_service.transport.mapping import completion_to_wire, summary_to_wire
@@ -35,6 +35,7 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         policy_kind=f"POLICY_KIND_{decision.policy_kind.name}",
         answer_worth_nano_usd=decision.answer_worth_nano_usd,
         key_id=decision.key_id,
+        parts=[_recorded_part_to_wire(part) for part in decision.parts],
     )
 
 
@@ -99,6 +100,16 @@ def _recorded_to_wire(attempt: RecordedAttempt) -> decision_pb2.RecordedAttempt:
         verdict=None if attempt.verdict is None else verdict_to_wire(attempt.verdict),
         text_sha256=attempt.text_sha256,
         text=attempt.text,
+    )
+
+
+def _recorded_part_to_wire(part: RecordedPart) -> decision_pb2.RecordedPart:
+    return decision_pb2.RecordedPart(
+        label=part.label,
+        needs_earlier=part.needs_earlier,
+        text_sha256=part.text_sha256,
+        text=part.text,
+        plan=None if part.plan is None else plan_to_wire(part.plan),
     )
 
 

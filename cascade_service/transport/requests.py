@@ -61,6 +61,7 @@ class RequestReader:
             queue_s=circumstances.queue_s,
             trace_id=circumstances.trace_id,
             caller=circumstances.caller,
+            parts_max=self._parts_max(request),
         )
 
     def delivery(self, mode: int) -> DeliveryMode:
@@ -85,6 +86,12 @@ class RequestReader:
             hold_tokens=asked.hold_tokens if asked.HasField("hold_tokens") else rules.hold_tokens,
             checkpoint_tokens=asked.checkpoint_tokens if asked.HasField("checkpoint_tokens") else rules.checkpoint_tokens,
         )
+
+    def _parts_max(self, request: cascade_service_pb2.CompleteRequest) -> int | None:
+        if not request.HasField("decompose"):
+            return None
+        asked, parts_max = request.decompose, self._defaults.parts_max
+        return min(asked.parts_max, parts_max) if asked.HasField("parts_max") else parts_max
 
     def _policy(self, request: cascade_service_pb2.CompleteRequest) -> Policy:
         policy = self._defaults.policies[request.policy or self._defaults.default_policy]

@@ -22,6 +22,7 @@ _NAMES_MAX = 256
 _CAPABILITIES_MAX = 16
 _OUTPUT_TOKENS_MAX = 1_048_576
 _PREFIX_TOKENS_MAX = 65_536
+_PARTS_MIN, _PARTS_MAX = 2, 16
 _ID_CHARS_MAX = 64
 _SOURCE_CHARS_MAX = 128
 _WORTH_MAX = 10**15
@@ -56,6 +57,7 @@ class RequestRules:
             lambda: _check_ceilings(f"{prefix}ceilings", request.ceilings),
             lambda: self._check_policy(prefix, request),
             lambda: self._check_fixed_plan(f"{prefix}fixed_plan", request.fixed_plan),
+            lambda: _check_decompose(f"{prefix}decompose", request.decompose),
         )
 
     def check_stream_complete(self, request: cascade_service_pb2.StreamCompleteRequest) -> None:
@@ -152,6 +154,11 @@ def _check_ceilings(field: str, ceilings: cascade_service_pb2.Ceilings) -> None:
             lambda: check_number(f"{field}.output_tokens_max", ceilings.output_tokens_max, low=1, high=_OUTPUT_TOKENS_MAX),
         ),
     )
+
+
+def _check_decompose(field: str, decompose: cascade_service_pb2.Decompose) -> None:
+    if decompose.HasField("parts_max"):
+        check_number(f"{field}.parts_max", decompose.parts_max, low=_PARTS_MIN, high=_PARTS_MAX)
 
 
 def _check_prefix(field: str, prefix: cascade_service_pb2.PrefixCommit) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, cast
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from servicekit.settings.base import Name, PositiveMs, Probability, Section
 from servicekit.settings.quotas import CallerLimitSettings
@@ -83,6 +83,28 @@ class PrefixSettings(Section):
     """Longest wait for the judges on one beginning. The model writes on meanwhile; a beginning without a verdict does not pass."""
 
 
+class DecompositionSettings(Section):
+    """How compound requests are split, where a request asks for it."""
+
+    splitter: Literal["rules", "model"] = "rules"
+    """`rules`: by the form of the text (numbered lists, paragraphs that are questions), at once and at no cost. `model`: a language model
+    marks the parts; a reply that does not account for the whole request leaves it whole."""
+    model: Name | None = None
+    """Name of the model that splits, with `splitter: model`."""
+    parts_max: int = Field(default=8, ge=2, le=16)
+    """Most parts; a request with more is answered whole."""
+    parallel_max: int = Field(default=4, ge=1, le=16)
+    """Most parts of one request that are answered at a time."""
+    timeout_ms: PositiveMs = 10_000
+    """Longest wait for the model that splits."""
+
+    @model_validator(mode="after")
+    def _model_is_given(self) -> DecompositionSettings:
+        if (self.splitter == "model") != (self.model is not None):
+            raise ValueError("`model` must be set with `splitter: model`, and only then")
+        return self
+
+
 class StoreSettings(Section):
     """Where decision records are kept."""
 
@@ -129,6 +151,8 @@ class CascadeSettings(Section):
     """Delivery mode of a request that names none."""
     prefix: PrefixSettings = PrefixSettings()
     """When beginnings of answers are judged, with `prefix_commit`."""
+    decomposition: DecompositionSettings = DecompositionSettings()
+    """How compound requests are split, where a request asks for it."""
     ceilings: CeilingSettings = CeilingSettings()
     """Defaults of the ceilings, and their upper bounds."""
     attempt_timeout_ms: PositiveMs = 120_000

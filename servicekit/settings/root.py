@@ -59,6 +59,8 @@ class Settings(Section):
         _known("cascade.default_policy", self.cascade.default_policy, policies)
         for name in self.cascade.when_router_down.models:
             _known("cascade.when_router_down.models", name, models)
+        if (splitting := self.cascade.decomposition.model) is not None:
+            _known("cascade.decomposition.model", splitting, models)
         for judge in self.judge.judges:
             if isinstance(judge, LlmJudgeSettings):
                 _known(f"judge.judges.{judge.name}.model", judge.model, models)

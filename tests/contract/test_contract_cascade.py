@@ -13,10 +13,10 @@ import pytest
 from blockbuster import BlockBuster
 from emafusion_client import EmafusionClient, EmafusionError, Question
 from emafusion_client import events as wire
-from emafusion_client.requests import Ceilings, PrefixCommit
+from emafusion_client.requests import Ceilings, Decompose, PrefixCommit
 from emafusion_client.vocabulary import Delivery
 
-from cascade_service.domain.chat import FinishReason
+from cascade_service.domain.chat import FinishReason, Message, Role
 from cascade_service.domain.errors import CascadeError, ModelFailed
 from cascade_service.domain.events import Committed, Completed, DeliveryMode, Escalated
 from cascade_service.domain.model import TextChunk
@@ -32,7 +32,6 @@ from tests.support.upstream import Behaviour, FakeUpstream, answers, answers_in_
 
 CHECKPOINT_TOKENS = 1_000
 PREFIX = PrefixCommit(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS)
-QUESTION = "What is 6 times 7?"
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,8 @@ class DomainFace:
             prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS),
             policy=None if case.worth_nano_usd is None else ValuePolicy(name=DIAL, answer_worth_nano_usd=case.worth_nano_usd),
             fixed_plan=() if case.worth_nano_usd is None else case.plan,
+            messages=(Message(Role.USER, case.question),),
+            parts_max=8 if case.parts else None,
         )
         events, error = await collect_until_error(stage.cascade().answer(request), tell=lambda event: _tell(event, committed))
         completion = next((event.completion for event in events if isinstance(event, Completed)), None)
@@ -160,9 +161,10 @@ class WireFace:
     async def see(self, case: Case, mode: str) -> Seen:
         committed = asyncio.Event()
         for name, turn in zip(case.plan, case.turns, strict=False):
-            self._upstreams[name].will(_behaviour(turn, committed))
+            self._upstreams[name].will(*[_behaviour(turn, committed)] * max(1, case.parts))
         question = replace(
-            Question.of(QUESTION),
+            Question.of(case.question),
+            decompose=Decompose() if case.parts else None,
             fixed_plan=case.plan,
             accept_threshold=case.threshold,
             policy="" if case.worth_nano_usd is None else DIAL,

@@ -13,6 +13,7 @@ from cascade_service.domain.cascade import Cascade
 from cascade_service.domain.ceilings import Ceilings, TimeLimits
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, Message, OutputContract, Role, Usage
 from cascade_service.domain.decision import Decision, Feedback
+from cascade_service.domain.decomposition.options import DecompositionOptions
 from cascade_service.domain.errors import DecisionNotFound, JudgeUnavailable, ModelFailed, StoreUnavailable
 from cascade_service.domain.events import (
     AttemptStarted,
@@ -20,6 +21,7 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     DeliveryMode,
     Delta,
     Escalated,
@@ -269,6 +271,7 @@ class Stage:
     store_timeout_s: float = 5.0
     cheap_judges: tuple[str, ...] = ("checks",)
     gain_model: GainModel | None = None
+    decomposition: DecompositionOptions = field(default_factory=DecompositionOptions)
 
     def cascade(self) -> Cascade:
         rules = CascadeRules(
@@ -290,6 +293,7 @@ class Stage:
             clock=self.clock,
             rules=rules,
             gain_model=self.gain_model,
+            decomposition=self.decomposition,
         )
         return Cascade(parts, Recorder(self.store, timeout_s=self.store_timeout_s, record_text=self.record_text))
 
@@ -329,6 +333,7 @@ def ask(
     prefix_hopeless_below: float = 0.0,
     output: OutputContract | None = None,
     policy: Policy | None = None,
+    parts_max: int | None = None,
 ) -> CascadeRequest:
     return CascadeRequest(
         decision_id="decision-1",
@@ -350,6 +355,7 @@ def ask(
         fixed_plan=fixed_plan,
         deadline_at_s=deadline_at_s,
         trace_id="0" * 31 + "1",
+        parts_max=parts_max,
     )
 
 
@@ -386,6 +392,7 @@ def completion_of(events: Sequence[CascadeEvent]) -> Completion:
 
 
 _LETTERS = {
+    Decomposed: "D",
     Routed: "R",
     AttemptStarted: "A",
     Delta: "d",

@@ -56,7 +56,7 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A row of the table."""
+    """A row of the table. With ``parts`` the question may be split and is, into so many; every model's turn is the same in each."""
 
     name: str
     turns: tuple[Turn, ...]
@@ -67,6 +67,8 @@ class Case:
     plan: tuple[str, ...] = field(default=MODELS)
     worth_nano_usd: int | None = None
     """With it the policy is ``DIAL``, of kind value."""
+    question: str = "What is 6 times 7?"
+    parts: int = 0
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -263,6 +265,18 @@ CASES = (
         turns=(),
         cost_max_nano_usd=0,
         expected=Expected(buffered=("Routed",), speculative=("Routed",), error_reason="CEILING_TOO_LOW"),
+    ),
+    Case(
+        name="a compound question is answered part by part, the second after the first",
+        turns=(answers("4", "2"),),
+        question="1. What is 6 times 7?\n2. Is it even?",
+        parts=2,
+        expected=Expected(
+            buffered=("Decomposed", "Routed", *_ACCEPTED_BUFFERED[:-1], "Routed", *_ACCEPTED_BUFFERED),
+            speculative=("Decomposed", "Routed", *_ACCEPTED_SHOWN[:-1], "Routed", *_ACCEPTED_SHOWN),
+            text="1.\n42\n\n2.\n42",
+            outcome="ACCEPTED",
+        ),
     ),
     Case(
         name="a beginning that passes is final while its model writes on",

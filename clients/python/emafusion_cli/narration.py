@@ -7,12 +7,24 @@ import re
 from dataclasses import asdict
 from typing import assert_never
 
-from emafusion_client.answers import Completion, JudgeOutcome, Verdict
-from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
+from emafusion_client.answers import Completion, JudgeOutcome, PartSummary, Verdict
+from emafusion_client.events import (
+    AttemptStarted,
+    Committed,
+    Completed,
+    Decomposed,
+    Delta,
+    Escalated,
+    Event,
+    Judged,
+    Retracted,
+    Routed,
+)
 from emafusion_client.vocabulary import Ceiling, EscalationReason, JudgeStatus
 
 from emafusion_cli.words import probability, seconds, usd
 
+_SHORT_CHARS = 40
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -25,12 +37,14 @@ def as_json(event: Event) -> str:
 def in_words(event: Event) -> str:
     """The event as a line of text; empty for pieces of text, which are shown together."""
     match event:
+        case Decomposed():
+            return _decomposed(event)
         case Routed():
             return _routed(event)
         case AttemptStarted() | Judged() | Escalated():
             return _of_attempt(event)
         case Completed():
-            return f"done     {completion_in_words(event.completion)}"
+            return "\n".join((*_parts(event.completion), f"done     {completion_in_words(event.completion)}"))
         case Delta() | Committed() | Retracted():
             return _of_text(event)
         case _:
@@ -40,7 +54,7 @@ def in_words(event: Event) -> str:
 def _of_attempt(event: AttemptStarted | Judged | Escalated) -> str:
     match event:
         case AttemptStarted():
-            return f"attempt  #{event.attempt} asks {event.model} (tier {event.tier})"
+            return f"attempt  {_of_part(event.part)}#{event.attempt} asks {event.model} (tier {event.tier})"
         case Judged():
             return f"judged   #{event.attempt} {verdict_in_words(event.verdict)} → {'accepted' if event.accepted else 'not accepted'}"
         case Escalated():
@@ -61,6 +75,21 @@ def _of_text(event: Delta | Committed | Retracted) -> str:
             assert_never(event)
 
 
+def _decomposed(event: Decomposed) -> str:
+    if not event.parts:
+        return f"whole    {event.reason} (by {event.splitter})"
+    told = " | ".join(f"{part.label} {shortened(part.text)}{' (after the earlier)' if part.needs_earlier else ''}" for part in event.parts)
+    return f"parts    {told} (by {event.splitter})"
+
+
+def _of_part(part: int | None) -> str:
+    return "" if part is None else f"part {part}: "
+
+
+def _parts(completion: Completion) -> list[str]:
+    return [f"part {number}   {part_in_words(part)}" for number, part in enumerate(completion.parts)]
+
+
 def _routed(event: Routed) -> str:
     models = " → ".join(
         f"{model.model} ({model.predicted_quality:.2f}, {usd(model.predicted_cost_nano_usd)})" for model in event.plan.models
@@ -68,7 +97,7 @@ def _routed(event: Routed) -> str:
     axes = ", ".join(f"{axis.axis}={axis.label} {axis.probability:.2f}" for axis in event.plan.axes)
     how = "static plan, the router is down" if event.static_plan else f"by {event.plan.kind}"
     told = f" [{axes}]" if axes else ""
-    return f"routed   {models} {how}{told}; {rule_in_words(event)}, {event.delivery}"
+    return f"routed   {_of_part(event.part)}{models} {how}{told}; {rule_in_words(event)}, {event.delivery}"
 
 
 def rule_in_words(event: Routed) -> str:
@@ -100,6 +129,20 @@ def outcome_in_words(outcome: JudgeOutcome) -> str:
     said = probability(outcome.score) if outcome.status is JudgeStatus.SCORED else str(outcome.status)
     defects = "".join(f" {defect}!" for defect in outcome.defects)
     return f"{outcome.judge} {said}{defects}"
+
+
+def part_in_words(part: PartSummary) -> str:
+    """What came of one part of a compound question."""
+    if not part.model:
+        return f"no answer: {part.error_reason}, {usd(part.cost_nano_usd)}"
+    ceiling = f" at the ceiling on {part.ceiling}" if part.ceiling is not Ceiling.UNSPECIFIED else ""
+    return f"{part.outcome}{ceiling} from {part.model}, confidence {probability(part.confidence)}, {usd(part.cost_nano_usd)}"
+
+
+def shortened(text: str) -> str:
+    """The first words of ``text`` on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHORT_CHARS else f"{line[: _SHORT_CHARS - 1]}…"
 
 
 def completion_in_words(completion: Completion) -> str:

@@ -240,11 +240,34 @@ class AttemptSummary:
     expected_gain: float | None = None
     price: float | None = None
     hedge: Hedge | None = None
+    part: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSummary:
+    """One part of a compound request, summed up: its answer is ``text[text_start:text_end]`` of the completion.
+
+    Without an answer ``model`` is empty, ``attempt`` None, and ``error_reason`` says why.
+    """
+
+    label: str
+    needs_earlier: bool
+    text_start: int
+    text_end: int
+    model: str
+    attempt: int | None
+    outcome: Outcome
+    confidence: float | None
+    ceiling: Ceiling
+    cost_nano_usd: int
+    error_reason: str
+    supporting_attempts: tuple[int, ...] = ()
+    stop_detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer and how it came about; ``incomplete`` when only a part could be had and was already final."""
+    """The answer and how it came about; ``incomplete`` when not all of it could be had. ``parts`` only of a question that was split."""
 
     decision_id: str
     text: str
@@ -265,6 +288,7 @@ class Completion:
     stop_detail: str = ""
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    parts: tuple[PartSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +312,17 @@ class RecordedAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPart:
+    """A part of a compound request as recorded; ``text`` only when the operator records texts."""
+
+    label: str
+    needs_earlier: bool
+    text_sha256: str
+    text: str | None
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The record of one request."""
 
@@ -308,3 +343,4 @@ class Decision:
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
     key_id: str = ""
+    parts: tuple[RecordedPart, ...] = ()

@@ -8,9 +8,21 @@ from emafusion.cascade.v1 import cascade_service_pb2, decision_pb2, event_pb2
 from emafusion.common.v1 import usage_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, Hedge, RecordedAttempt
+from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, Hedge, PartSummary, RecordedAttempt, RecordedPart
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
-from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
+from emafusion_client.events import (
+    AttemptStarted,
+    Committed,
+    Completed,
+    Decomposed,
+    Delta,
+    Escalated,
+    Event,
+    Judged,
+    Part,
+    Retracted,
+    Routed,
+)
 from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome, PolicyKind
 
 
@@ -21,7 +33,7 @@ def event(message: cascade_service_pb2.StreamCompleteResponse) -> Event | None:
             return _routed(message.routed)
         case "attempt_started":
             started = message.attempt_started
-            return AttemptStarted(attempt=started.attempt, tier=started.tier, model=started.model)
+            return AttemptStarted(attempt=started.attempt, tier=started.tier, model=started.model, part=_part_number(started))
         case "judged":
             judged = message.judged
             return Judged(attempt=judged.attempt, verdict=verdict(judged.verdict), accepted=judged.accepted)
@@ -41,8 +53,24 @@ def _text_event(message: cascade_service_pb2.StreamCompleteResponse) -> Event | 
             return Committed(attempt=message.committed.attempt, through_sequence=message.committed.through_sequence)
         case "retracted":
             return Retracted(attempt=message.retracted.attempt, from_sequence=message.retracted.from_sequence)
+        case "decomposed":
+            return _decomposed(message.decomposed)
         case _:
             return None
+
+
+def _decomposed(message: event_pb2.Decomposed) -> Decomposed:
+    return Decomposed(
+        decision_id=message.decision_id,
+        parts=tuple(Part(label=part.label, text=part.text, needs_earlier=part.needs_earlier) for part in message.parts),
+        splitter=message.splitter,
+        reason=message.reason,
+        cost_nano_usd=message.cost_nano_usd,
+    )
+
+
+def _part_number(message: event_pb2.Routed | event_pb2.AttemptStarted | event_pb2.AttemptSummary) -> int | None:
+    return message.part if message.HasField("part") else None
 
 
 def _routed(message: event_pb2.Routed) -> Routed:
@@ -55,6 +83,7 @@ def _routed(message: event_pb2.Routed) -> Routed:
         delivery=_delivery(message.delivery),
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        part=_part_number(message),
     )
 
 
@@ -78,9 +107,9 @@ def completion(message: event_pb2.Completion) -> Completion:
         text=message.text,
         model=message.model,
         attempt=message.attempt,
-        outcome=word(Outcome, event_pb2.Outcome.Name, message.outcome, prefix="OUTCOME_"),
+        outcome=_outcome(message.outcome),
         confidence=message.confidence if message.HasField("confidence") else None,
-        ceiling=word(Ceiling, event_pb2.Ceiling.Name, message.ceiling, prefix="CEILING_"),
+        ceiling=_ceiling(message.ceiling),
         finish_reason=_finish_reason(message.finish_reason),
         attempts=tuple(_attempt(attempt) for attempt in message.attempts),
         usage=usage(message.usage),
@@ -93,6 +122,25 @@ def completion(message: event_pb2.Completion) -> Completion:
         stop_detail=message.stop_detail,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        parts=tuple(_part(part) for part in message.parts),
+    )
+
+
+def _part(message: event_pb2.PartSummary) -> PartSummary:
+    return PartSummary(
+        label=message.label,
+        needs_earlier=message.needs_earlier,
+        text_start=message.text_start,
+        text_end=message.text_end,
+        model=message.model,
+        attempt=message.attempt if message.HasField("attempt") else None,
+        outcome=_outcome(message.outcome),
+        confidence=message.confidence if message.HasField("confidence") else None,
+        ceiling=_ceiling(message.ceiling),
+        cost_nano_usd=message.cost_nano_usd,
+        error_reason=message.error_reason,
+        supporting_attempts=tuple(message.supporting_attempts),
+        stop_detail=message.stop_detail,
     )
 
 
@@ -117,6 +165,7 @@ def _attempt(message: event_pb2.AttemptSummary) -> AttemptSummary:
         expected_gain=message.expected_gain if message.HasField("expected_gain") else None,
         price=message.price if message.HasField("price") else None,
         hedge=_hedge(message.hedge) if message.HasField("hedge") else None,
+        part=_part_number(message),
     )
 
 
@@ -149,6 +198,17 @@ def decision(message: decision_pb2.Decision) -> Decision:
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
         key_id=message.key_id,
+        parts=tuple(_recorded_part(part) for part in message.parts),
+    )
+
+
+def _recorded_part(message: decision_pb2.RecordedPart) -> RecordedPart:
+    return RecordedPart(
+        label=message.label,
+        needs_earlier=message.needs_earlier,
+        text_sha256=message.text_sha256,
+        text=message.text if message.HasField("text") else None,
+        plan=plan(message.plan) if message.HasField("plan") else None,
     )
 
 
@@ -173,6 +233,14 @@ def feedback(message: decision_pb2.Feedback) -> Feedback:
 
 def _moment(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _outcome(number: int) -> Outcome:
+    return word(Outcome, event_pb2.Outcome.Name, number, prefix="OUTCOME_")
+
+
+def _ceiling(number: int) -> Ceiling:
+    return word(Ceiling, event_pb2.Ceiling.Name, number, prefix="CEILING_")
 
 
 def _delivery(number: int) -> Delivery:

@@ -63,6 +63,7 @@ def complete_request(question: Question) -> cascade_service_pb2.CompleteRequest:
         accept_threshold=question.accept_threshold,
         fixed_plan=question.fixed_plan,
         answer_worth_nano_usd=question.answer_worth_nano_usd,
+        decompose=question.decompose and cascade_service_pb2.Decompose(parts_max=question.decompose.parts_max),
     )
 
 

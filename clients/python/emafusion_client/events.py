@@ -12,8 +12,31 @@ from emafusion_client.vocabulary import Delivery, EscalationReason, PolicyKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a compound request; with ``needs_earlier`` it waits for the earlier ones and sees their answers."""
+
+    label: str
+    text: str
+    needs_earlier: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decomposed:
+    """The request was taken apart; or not, and ``reason`` says why. The first event, and only of questions with ``decompose``."""
+
+    decision_id: str
+    parts: tuple[Part, ...]
+    splitter: str
+    reason: str
+    cost_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
-    """The plan is known. Always the first event. ``answer_worth_nano_usd`` only with a policy of kind ``value``."""
+    """The plan is known: that of the question, or of a ``part``, counted from 0.
+
+    ``answer_worth_nano_usd`` only with a policy of kind ``value``.
+    """
 
     decision_id: str
     plan: Plan
@@ -23,15 +46,17 @@ class Routed:
     delivery: Delivery
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
-    """A model has been asked; attempts and tiers count from 0."""
+    """A model has been asked; attempts and tiers count from 0, attempts over all parts."""
 
     attempt: int
     tier: int
     model: str
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,4 +117,4 @@ class Completed:
     completion: Completion
 
 
-Event = Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed
+Event = Decomposed | Routed | AttemptStarted | Delta | Judged | Committed | Retracted | Escalated | Completed

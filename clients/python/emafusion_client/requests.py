@@ -65,6 +65,13 @@ class PrefixCommit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decompose:
+    """Asks for a compound request to be split; None takes the configured number of parts."""
+
+    parts_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A request to answer: the conversation, and how to go about it.
 
@@ -80,6 +87,7 @@ class Question:
     accept_threshold: float | None = None
     fixed_plan: tuple[str, ...] = ()
     answer_worth_nano_usd: int | None = None
+    decompose: Decompose | None = None
 
     @staticmethod
     def of(text: str) -> Question:

@@ -24,7 +24,8 @@ from cascade_service.adapters.wire import (
 )
 from cascade_service.domain import errors as domain_errors
 from cascade_service.domain.chat import FinishReason, GenerationParams, LogprobSummary, OutputContract, OutputKind, Role, Usage
-from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt
+from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, RecordedAttempt, RecordedPart
+from cascade_service.domain.decomposition.splitting import Part
 from cascade_service.domain.events import (
     AttemptStarted,
     AttemptSummary,
@@ -33,6 +34,7 @@ from cascade_service.domain.events import (
     Committed,
     Completed,
     Completion,
+    Decomposed,
     DeliveryMode,
     Delta,
     Escalated,
@@ -40,6 +42,7 @@ from cascade_service.domain.events import (
     Hedge,
     Judged,
     Outcome,
+    PartSummary,
     PolicyKind,
     Retracted,
     Routed,
@@ -150,6 +153,22 @@ SUMMARY = AttemptSummary(
     expected_gain=0.0,
     price=0.25,
     hedge=Hedge(endpoint=1, hedged=True, wasted_cost_nano_usd=3, skipped_endpoints=(2,)),
+    part=0,
+)
+PART = PartSummary(
+    label="1.",
+    needs_earlier=True,
+    text_start=3,
+    text_end=4,
+    model="m",
+    attempt=0,
+    outcome=Outcome.BEST_SEEN,
+    confidence=0.5,
+    ceiling=Ceiling.COST,
+    cost_nano_usd=9,
+    error_reason="INTERNAL",
+    supporting_attempts=(1,),
+    stop_detail="enough",
 )
 COMPLETION = Completion(
     decision_id="d",
@@ -171,8 +190,10 @@ COMPLETION = Completion(
     stop_detail="enough",
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    parts=(PART,),
 )
 EVENTS: list[CascadeEvent] = [
+    Decomposed(decision_id="d", parts=(Part(label="1.", text="t", needs_earlier=True),), splitter="rules", reason="r", cost_nano_usd=3),
     Routed(
         decision_id="d",
         plan=PLAN,
@@ -182,8 +203,9 @@ EVENTS: list[CascadeEvent] = [
         delivery=DeliveryMode.SPECULATIVE,
         policy_kind=PolicyKind.VALUE,
         answer_worth_nano_usd=3,
+        part=0,
     ),
-    AttemptStarted(attempt=1, tier=2, model="m"),
+    AttemptStarted(attempt=1, tier=2, model="m", part=0),
     Delta(attempt=1, sequence=2, text="t"),
     Judged(attempt=1, verdict=VERDICT, accepted=True),
     Committed(attempt=1, through_sequence=2),
@@ -218,18 +240,19 @@ DECISION = Decision(
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    parts=(RecordedPart(label="1.", needs_earlier=True, text_sha256="c" * 64, text="t", plan=PLAN),),
 )
 
 
-ROUTERS_OWN = {"explain", "weighed"}
-"""Fields of the router's messages that the cascade neither asks for nor hands on."""
+NEVER_ASKED_FOR = {"explain", "weighed"}
+"""Fields of the router's contract that the cascade has no use for: the numbers behind a plan are for people."""
 
 
 def unset(message: Any, path: str = "") -> list[str]:
     """Paths of all fields, at any depth, that are not set; oneof members that another one excludes do not count."""
     missing: list[str] = []
     for field in message.DESCRIPTOR.fields:
-        if field.name in ROUTERS_OWN:
+        if field.name in NEVER_ASKED_FOR:
             continue
         where = f"{path}.{field.name}"
         value = getattr(message, field.name)
@@ -450,6 +473,8 @@ def test_domain_dataclasses_have_no_field_without_a_place_on_the_wire() -> None:
         (Completion, event_pb2.Completion),
         (AttemptSummary, event_pb2.AttemptSummary),
         (Hedge, event_pb2.Hedge),
+        (PartSummary, event_pb2.PartSummary),
+        (RecordedPart, decision_pb2.RecordedPart),
         (Routed, event_pb2.Routed),
         (Escalated, event_pb2.Escalated),
         (Verdict, verdict_pb2.Verdict),
@@ -460,4 +485,4 @@ def test_domain_dataclasses_have_no_field_without_a_place_on_the_wire() -> None:
     ]
     for domain, wire in pairs:
         ours = {field.name.removesuffix("_s") for field in fields(domain)}
-        assert ours == set(wire.DESCRIPTOR.fields_by_name) - ROUTERS_OWN, domain.__name__
+        assert ours == set(wire.DESCRIPTOR.fields_by_name) - NEVER_ASKED_FOR, domain.__name__

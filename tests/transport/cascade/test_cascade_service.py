@@ -55,6 +55,42 @@ async def test_the_router_gets_what_the_caller_asked_for(tmp_path: Path) -> None
     assert world.upstreams["small"].requests[0].body["max_tokens"] == 7
 
 
+COMPOUND = "1. What is 6 times 7?\n2. Is it even?\n3. What is 6 times 8?"
+
+
+async def test_a_compound_request_is_answered_part_by_part(tmp_path: Path) -> None:
+    upstreams = {"small": FakeUpstream(default=answers("4", "2"))}
+    async with cascade_world(tmp_path, upstreams, cascade={"decomposition": {"parallel_max": 1}}) as world:
+        responses = await world.stream(question(COMPOUND, mode=SPECULATIVE, decompose={"parts_max": 3}))
+        completion = responses[-1].completed.completion
+        decision = await decision_of(world, completion.decision_id)
+    first = responses[0].decomposed
+    assert [(part.label, part.text, part.needs_earlier) for part in first.parts] == [
+        ("1.", "What is 6 times 7?", False),
+        ("2.", "Is it even?", True),
+        ("3.", "What is 6 times 8?", False),
+    ]
+    assert (first.splitter, first.reason, first.decision_id) == ("rules", "", completion.decision_id)
+    assert [response.routed.part for response in responses if response.WhichOneof("event") == "routed"] == [0, 1, 2]
+    assert completion.text == "1.\n42\n\n2.\n42\n\n3.\n42"
+    assert [completion.text[part.text_start : part.text_end] for part in completion.parts] == ["42"] * 3
+    assert [attempt.part for attempt in completion.attempts if attempt.chosen] == [0, 1, 2]
+    assert [message.content for message in world.router.requests[1].messages] == ["What is 6 times 7?", "42", "Is it even?"]
+    assert [part.plan.models[0].model for part in decision.parts] == ["small"] * 3
+    assert not decision.HasField("plan")
+    assert [len(part.text_sha256) for part in decision.parts] == [64] * 3
+    assert not any(part.HasField("text") for part in decision.parts)
+
+
+async def test_the_configured_number_of_parts_is_an_upper_bound(tmp_path: Path) -> None:
+    upstreams = {"small": FakeUpstream(default=answers("42"))}
+    async with cascade_world(tmp_path, upstreams, cascade={"decomposition": {"parts_max": 2}}) as world:
+        responses = await world.stream(question(COMPOUND, decompose={"parts_max": 16}))
+        plain = await world.stream(question(COMPOUND))
+    assert responses[0].decomposed.reason == "3 parts, and 2 are allowed"
+    assert plain[0].WhichOneof("event") == "routed"
+
+
 INVALID: dict[str, tuple[dict[str, object], str, str]] = {
     "no messages": ({"messages": []}, "messages", "INVALID_FIELD"),
     "unknown role": ({"messages": [{"role": 9, "content": "x"}]}, "messages[0].role", "INVALID_FIELD"),
@@ -76,6 +112,8 @@ INVALID: dict[str, tuple[dict[str, object], str, str]] = {
     "no attempts": ({"ceilings": {"attempts_max": 0}}, "ceilings.attempts_max", "INVALID_FIELD"),
     "negative cost": ({"ceilings": {"cost_max_nano_usd": -1}}, "ceilings.cost_max_nano_usd", "INVALID_FIELD"),
     "too many output tokens": ({"ceilings": {"output_tokens_max": 2**31}}, "ceilings.output_tokens_max", "INVALID_FIELD"),
+    "one part": ({"decompose": {"parts_max": 1}}, "decompose.parts_max", "INVALID_FIELD"),
+    "too many parts": ({"decompose": {"parts_max": 17}}, "decompose.parts_max", "INVALID_FIELD"),
     "unknown output kind": ({"output": {"kind": 9}}, "output.kind", "INVALID_FIELD"),
     "schema without JSON": ({"output": {"json_schema": "{}"}}, "output.json_schema", "INVALID_FIELD"),
     "half a schema": ({"output": {"kind": 1, "json_schema": '{"type":'}}, "output.json_schema", "INVALID_FIELD"),

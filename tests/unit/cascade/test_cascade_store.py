@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
-from cascade_service.domain.chat import Usage
+from cascade_service.domain.chat import Message, Role, Usage
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completed, DeliveryMode, PolicyKind
@@ -94,6 +94,17 @@ async def test_a_record_comes_back_as_it_went_in(store: SqlDecisionStore) -> Non
     decision = await rich_decision("id-1")
     await store.save(decision)
     assert await store.get("id-1") == decision
+
+
+async def test_a_record_with_parts_comes_back_as_it_went_in(store: SqlDecisionStore) -> None:
+    stage = Stage([ScriptedLlm("small", answer("42"))], ScriptedJudge({"small": verdict(0.9)}), record_text=True)
+    request = ask(messages=(Message(Role.USER, "1. What is 6 times 7?\n2. Who wrote Faust?"),), parts_max=8)
+    await stage.run(replace(request, decision_id="id-parts"))
+    (decision,) = stage.store.saved
+    assert len(decision.parts) == 2
+    await store.save(replace(decision, status=DecisionStatus.CANCELLED))
+    await store.save(decision)
+    assert await store.get("id-parts") == decision
 
 
 async def test_a_record_without_anything_comes_back_too(store: SqlDecisionStore) -> None:

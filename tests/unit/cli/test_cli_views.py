@@ -15,13 +15,14 @@ from emafusion_client.answers import (
     AttemptSummary,
     Completion,
     JudgeOutcome,
+    PartSummary,
     Plan,
     PlannedModel,
     Timing,
     Usage,
     Verdict,
 )
-from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Judged, Retracted, Routed
+from emafusion_client.events import AttemptStarted, Committed, Completed, Decomposed, Delta, Escalated, Judged, Part, Retracted, Routed
 from emafusion_client.vocabulary import (
     Ceiling,
     Defect,
@@ -146,6 +147,65 @@ def test_every_event_has_a_line_but_pieces_of_text() -> None:
     assert lines[3] == "judged   #0 confidence 0.31 (checks 0.10 truncated!, llm timed_out, stopped early) → not accepted"
     assert lines[5] == "escalate #0 low_confidence (0.31 < 0.70) → large"
     assert lines[-1].startswith("done     best_seen at the ceiling on attempts from large after 2 attempt(s), confidence 0.90, $0.0000102")
+
+
+def _split(*, parts: int) -> Decomposed:
+    told = tuple(Part(label=f"{number}.", text=f"What is {number} times 7?", needs_earlier=number > 1) for number in range(1, parts + 1))
+    return Decomposed(
+        decision_id="d1", parts=told, splitter="rules", reason="" if parts else "no form that is plainly compound", cost_nano_usd=0
+    )
+
+
+def _part(model: str) -> PartSummary:
+    return PartSummary(
+        label="1.",
+        needs_earlier=False,
+        text_start=0,
+        text_end=0,
+        model=model,
+        attempt=None,
+        outcome=Outcome.ACCEPTED,
+        confidence=0.9,
+        ceiling=Ceiling.UNSPECIFIED,
+        cost_nano_usd=1_000,
+        error_reason="" if model else "ALL_ATTEMPTS_FAILED",
+    )
+
+
+def test_parts_are_told_in_words_and_in_the_live_view() -> None:
+    completed = Completed(completion=replace(_completed().completion, parts=(_part("large"), _part(""))))
+    events: list[Event] = [
+        _split(parts=2),
+        replace(_routed(), part=1),
+        replace(_routed(), part=0),
+        AttemptStarted(attempt=0, tier=0, model="small", part=1),
+        completed,
+    ]
+    lines = [in_words(event) for event in events]
+    assert lines[0] == "parts    1. What is 1 times 7? | 2. What is 2 times 7? (after the earlier) (by rules)"
+    assert lines[1].startswith("routed   part 1: small")
+    assert lines[3] == "attempt  part 1: #0 asks small (tier 0)"
+    assert lines[4].splitlines()[:2] == [
+        "part 0   accepted from large, confidence 0.90, $0.000001",
+        "part 1   no answer: ALL_ATTEMPTS_FAILED, $0.000001",
+    ]
+    view = LiveView()
+    for event in events[:-1]:
+        view.apply(event)
+    frame = _drawn(view)
+    assert "part 1  2. What is 2 times 7?" in frame
+    rows = [line.split()[:2] for line in frame.splitlines() if line.split()[1:2] in (["small"], ["large"])]
+    assert rows == [["0.0", "small"], ["0.1", "large"], ["1.0", "small"], ["1.1", "large"]]
+    assert "writing" in next(line for line in frame.splitlines() if line.startswith("1.0"))
+    view.apply(completed)
+    assert "part 1: no answer" in _drawn(view)
+
+
+def test_a_question_that_is_answered_whole_says_why() -> None:
+    assert in_words(_split(parts=0)) == "whole    no form that is plainly compound (by rules)"
+    view = LiveView()
+    view.apply(_split(parts=0))
+    assert "answered whole: no form" in _drawn(view)
 
 
 def test_an_escalation_without_a_verdict_says_why() -> None:

@@ -11,7 +11,7 @@ import typer
 from emafusion_client import EmafusionClient, Event, IncompleteStream, Question
 from emafusion_client.answers import Completion
 from emafusion_client.events import Completed
-from emafusion_client.requests import Ceilings, Message
+from emafusion_client.requests import Ceilings, Decompose, Message
 from emafusion_client.vocabulary import Delivery, Role
 from rich.live import Live
 
@@ -44,6 +44,9 @@ def ask(
     ] = None,
     max_cost: Annotated[float | None, typer.Option(help="Most that the answer may cost, in USD.", min=0.0)] = None,
     models: Annotated[str, typer.Option(help="Ask these models in this order, parted by commas, instead of the router's plan.")] = "",
+    decompose: Annotated[
+        bool, typer.Option("--decompose", help="Split a question that asks several things, and answer each on its own.")
+    ] = False,
     system: Annotated[str, typer.Option(help="Instructions that stand before the question.")] = "",
     timeout: TimeoutOption = 300.0,
     target: TargetOption = None,
@@ -57,6 +60,7 @@ def ask(
         accept_threshold=threshold,
         answer_worth_nano_usd=None if worth is None else round(worth * _NANO_PER_USD),
         fixed_plan=tuple(name.strip() for name in models.split(",") if name.strip()),
+        decompose=Decompose() if decompose else None,
     )
     mode = Delivery(delivery) if delivery else Delivery.UNSPECIFIED
     where = address_of("cascade", target, config)

@@ -14,6 +14,7 @@ from emafusion_client.vocabulary import EscalationReason
 from rich.table import Table
 
 from emafusion_cli.failures import CommandFailed
+from emafusion_cli.narration import part_in_words
 from emafusion_cli.span_tree import draw
 from emafusion_cli.spans import Span, spans_of
 from emafusion_cli.surroundings import (
@@ -100,8 +101,11 @@ def print_decision(decision: Decision) -> None:
         outcome = str(summary.escalation_reason) if escalated else ("chosen" if summary.chosen else "")
         tokens = f"{summary.usage.input_tokens} + {summary.usage.output_tokens}"
         costs = (usd(summary.cost_nano_usd), usd(summary.judge_cost_nano_usd))
-        row = (str(summary.attempt), summary.model, probability(summary.confidence), outcome, tokens, *costs, seconds(summary.duration_s))
+        number = str(summary.attempt) if summary.part is None else f"{summary.attempt} (part {summary.part})"
+        row = (number, summary.model, probability(summary.confidence), outcome, tokens, *costs, seconds(summary.duration_s))
         table.add_row(*row)
     OUT.print(table)
+    for number, part in enumerate(decision.completion.parts if decision.completion else ()):
+        OUT.print(f"part {number} ({part.label}): {part_in_words(part)}", markup=False)
     for feedback in decision.feedback:
         OUT.print(f"feedback from {feedback.source}: correct={feedback.correct} rating={feedback.rating}", markup=False)

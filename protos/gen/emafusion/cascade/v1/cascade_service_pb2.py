@@ -30,7 +30,7 @@ from emafusion.common.v1 import model_pb2 as emafusion_dot_common_dot_v1_dot_mod
 from emafusion.router.v1 import router_service_pb2 as emafusion_dot_router_dot_v1_dot_router__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*emafusion/cascade/v1/cascade_service.proto\x12\x14\x65mafusion.cascade.v1\x1a#emafusion/cascade/v1/decision.proto\x1a emafusion/cascade/v1/event.proto\x1a emafusion/cascade/v1/quota.proto\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a(emafusion/router/v1/router_service.proto\"\xa2\x01\n\x08\x43\x65ilings\x12\x1e\n\x11\x63ost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61ttempts_max\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x1e\n\x11output_tokens_max\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\x14\n\x12_cost_max_nano_usdB\x0f\n\r_attempts_maxB\x14\n\x12_output_tokens_max\"\xac\x03\n\x0f\x43ompleteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x33\n\x06output\x18\x03 \x01(\x0b\x32#.emafusion.common.v1.OutputContract\x12\x35\n\x0b\x63onstraints\x18\x04 \x01(\x0b\x32 .emafusion.router.v1.Constraints\x12\x30\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Ceilings\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12\x1d\n\x10\x61\x63\x63\x65pt_threshold\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nfixed_plan\x18\x08 \x03(\t\x12\"\n\x15\x61nswer_worth_nano_usd\x18\t \x01(\x03H\x01\x88\x01\x01\x42\x13\n\x11_accept_thresholdB\x18\n\x16_answer_worth_nano_usd\"H\n\x10\x43ompleteResponse\x12\x34\n\ncompletion\x18\x01 \x01(\x0b\x32 .emafusion.cascade.v1.Completion\"n\n\x0cPrefixCommit\x12\x18\n\x0bhold_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11\x63heckpoint_tokens\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\x0e\n\x0c_hold_tokensB\x14\n\x12_checkpoint_tokens\"\xb9\x01\n\x15StreamCompleteRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.emafusion.cascade.v1.CompleteRequest\x12\x34\n\x08\x64\x65livery\x18\x02 \x01(\x0e\x32\".emafusion.cascade.v1.DeliveryMode\x12\x32\n\x06prefix\x18\x03 \x01(\x0b\x32\".emafusion.cascade.v1.PrefixCommit\"\xc8\x03\n\x16StreamCompleteResponse\x12.\n\x06routed\x18\x01 \x01(\x0b\x32\x1c.emafusion.cascade.v1.RoutedH\x00\x12?\n\x0f\x61ttempt_started\x18\x02 \x01(\x0b\x32$.emafusion.cascade.v1.AttemptStartedH\x00\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1b.emafusion.cascade.v1.DeltaH\x00\x12.\n\x06judged\x18\x04 \x01(\x0b\x32\x1c.emafusion.cascade.v1.JudgedH\x00\x12\x34\n\tcommitted\x18\x05 \x01(\x0b\x32\x1f.emafusion.cascade.v1.CommittedH\x00\x12\x34\n\tretracted\x18\x06 \x01(\x0b\x32\x1f.emafusion.cascade.v1.RetractedH\x00\x12\x34\n\tescalated\x18\x07 \x01(\x0b\x32\x1f.emafusion.cascade.v1.EscalatedH\x00\x12\x34\n\tcompleted\x18\x08 \x01(\x0b\x32\x1f.emafusion.cascade.v1.CompletedH\x00\x42\x07\n\x05\x65vent\"^\n\x15SubmitFeedbackRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x30\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Feedback\"J\n\x16SubmitFeedbackResponse\x12\x30\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Feedback\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"G\n\x13GetDecisionResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Decision\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo\"\x13\n\x11ListQuotasRequest\"A\n\x12ListQuotasResponse\x12+\n\x06quotas\x18\x01 \x03(\x0b\x32\x1b.emafusion.cascade.v1.Quota2\x82\x05\n\x0e\x43\x61scadeService\x12[\n\x08\x43omplete\x12%.emafusion.cascade.v1.CompleteRequest\x1a&.emafusion.cascade.v1.CompleteResponse\"\x00\x12o\n\x0eStreamComplete\x12+.emafusion.cascade.v1.StreamCompleteRequest\x1a,.emafusion.cascade.v1.StreamCompleteResponse\"\x00\x30\x01\x12m\n\x0eSubmitFeedback\x12+.emafusion.cascade.v1.SubmitFeedbackRequest\x1a,.emafusion.cascade.v1.SubmitFeedbackResponse\"\x00\x12g\n\x0bGetDecision\x12(.emafusion.cascade.v1.GetDecisionRequest\x1a).emafusion.cascade.v1.GetDecisionResponse\"\x03\x90\x02\x01\x12\x64\n\nListModels\x12\'.emafusion.cascade.v1.ListModelsRequest\x1a(.emafusion.cascade.v1.ListModelsResponse\"\x03\x90\x02\x01\x12\x64\n\nListQuotas\x12\'.emafusion.cascade.v1.ListQuotasRequest\x1a(.emafusion.cascade.v1.ListQuotasResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*emafusion/cascade/v1/cascade_service.proto\x12\x14\x65mafusion.cascade.v1\x1a#emafusion/cascade/v1/decision.proto\x1a emafusion/cascade/v1/event.proto\x1a emafusion/cascade/v1/quota.proto\x1a\x1e\x65mafusion/common/v1/chat.proto\x1a\x1f\x65mafusion/common/v1/model.proto\x1a(emafusion/router/v1/router_service.proto\"\xa2\x01\n\x08\x43\x65ilings\x12\x1e\n\x11\x63ost_max_nano_usd\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61ttempts_max\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x1e\n\x11output_tokens_max\x18\x03 \x01(\rH\x02\x88\x01\x01\x42\x14\n\x12_cost_max_nano_usdB\x0f\n\r_attempts_maxB\x14\n\x12_output_tokens_max\"1\n\tDecompose\x12\x16\n\tparts_max\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_parts_max\"\xe0\x03\n\x0f\x43ompleteRequest\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.emafusion.common.v1.Message\x12\x35\n\x06params\x18\x02 \x01(\x0b\x32%.emafusion.common.v1.GenerationParams\x12\x33\n\x06output\x18\x03 \x01(\x0b\x32#.emafusion.common.v1.OutputContract\x12\x35\n\x0b\x63onstraints\x18\x04 \x01(\x0b\x32 .emafusion.router.v1.Constraints\x12\x30\n\x08\x63\x65ilings\x18\x05 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Ceilings\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12\x1d\n\x10\x61\x63\x63\x65pt_threshold\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nfixed_plan\x18\x08 \x03(\t\x12\"\n\x15\x61nswer_worth_nano_usd\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x32\n\tdecompose\x18\n \x01(\x0b\x32\x1f.emafusion.cascade.v1.DecomposeB\x13\n\x11_accept_thresholdB\x18\n\x16_answer_worth_nano_usd\"H\n\x10\x43ompleteResponse\x12\x34\n\ncompletion\x18\x01 \x01(\x0b\x32 .emafusion.cascade.v1.Completion\"n\n\x0cPrefixCommit\x12\x18\n\x0bhold_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11\x63heckpoint_tokens\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\x0e\n\x0c_hold_tokensB\x14\n\x12_checkpoint_tokens\"\xb9\x01\n\x15StreamCompleteRequest\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.emafusion.cascade.v1.CompleteRequest\x12\x34\n\x08\x64\x65livery\x18\x02 \x01(\x0e\x32\".emafusion.cascade.v1.DeliveryMode\x12\x32\n\x06prefix\x18\x03 \x01(\x0b\x32\".emafusion.cascade.v1.PrefixCommit\"\x80\x04\n\x16StreamCompleteResponse\x12.\n\x06routed\x18\x01 \x01(\x0b\x32\x1c.emafusion.cascade.v1.RoutedH\x00\x12?\n\x0f\x61ttempt_started\x18\x02 \x01(\x0b\x32$.emafusion.cascade.v1.AttemptStartedH\x00\x12,\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1b.emafusion.cascade.v1.DeltaH\x00\x12.\n\x06judged\x18\x04 \x01(\x0b\x32\x1c.emafusion.cascade.v1.JudgedH\x00\x12\x34\n\tcommitted\x18\x05 \x01(\x0b\x32\x1f.emafusion.cascade.v1.CommittedH\x00\x12\x34\n\tretracted\x18\x06 \x01(\x0b\x32\x1f.emafusion.cascade.v1.RetractedH\x00\x12\x34\n\tescalated\x18\x07 \x01(\x0b\x32\x1f.emafusion.cascade.v1.EscalatedH\x00\x12\x34\n\tcompleted\x18\x08 \x01(\x0b\x32\x1f.emafusion.cascade.v1.CompletedH\x00\x12\x36\n\ndecomposed\x18\t \x01(\x0b\x32 .emafusion.cascade.v1.DecomposedH\x00\x42\x07\n\x05\x65vent\"^\n\x15SubmitFeedbackRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x30\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Feedback\"J\n\x16SubmitFeedbackResponse\x12\x30\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Feedback\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"G\n\x13GetDecisionResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1e.emafusion.cascade.v1.Decision\"\x13\n\x11ListModelsRequest\"D\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.emafusion.common.v1.ModelInfo\"\x13\n\x11ListQuotasRequest\"A\n\x12ListQuotasResponse\x12+\n\x06quotas\x18\x01 \x03(\x0b\x32\x1b.emafusion.cascade.v1.Quota2\x82\x05\n\x0e\x43\x61scadeService\x12[\n\x08\x43omplete\x12%.emafusion.cascade.v1.CompleteRequest\x1a&.emafusion.cascade.v1.CompleteResponse\"\x00\x12o\n\x0eStreamComplete\x12+.emafusion.cascade.v1.StreamCompleteRequest\x1a,.emafusion.cascade.v1.StreamCompleteResponse\"\x00\x30\x01\x12m\n\x0eSubmitFeedback\x12+.emafusion.cascade.v1.SubmitFeedbackRequest\x1a,.emafusion.cascade.v1.SubmitFeedbackResponse\"\x00\x12g\n\x0bGetDecision\x12(.emafusion.cascade.v1.GetDecisionRequest\x1a).emafusion.cascade.v1.GetDecisionResponse\"\x03\x90\x02\x01\x12\x64\n\nListModels\x12\'.emafusion.cascade.v1.ListModelsRequest\x1a(.emafusion.cascade.v1.ListModelsResponse\"\x03\x90\x02\x01\x12\x64\n\nListQuotas\x12\'.emafusion.cascade.v1.ListQuotasRequest\x1a(.emafusion.cascade.v1.ListQuotasResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,32 +45,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CASCADESERVICE'].methods_by_name['ListQuotas']._serialized_options = b'\220\002\001'
   _globals['_CEILINGS']._serialized_start=281
   _globals['_CEILINGS']._serialized_end=443
-  _globals['_COMPLETEREQUEST']._serialized_start=446
-  _globals['_COMPLETEREQUEST']._serialized_end=874
-  _globals['_COMPLETERESPONSE']._serialized_start=876
-  _globals['_COMPLETERESPONSE']._serialized_end=948
-  _globals['_PREFIXCOMMIT']._serialized_start=950
-  _globals['_PREFIXCOMMIT']._serialized_end=1060
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=1063
-  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1248
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1251
-  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1707
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1709
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1803
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1805
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=1879
-  _globals['_GETDECISIONREQUEST']._serialized_start=1881
-  _globals['_GETDECISIONREQUEST']._serialized_end=1922
-  _globals['_GETDECISIONRESPONSE']._serialized_start=1924
-  _globals['_GETDECISIONRESPONSE']._serialized_end=1995
-  _globals['_LISTMODELSREQUEST']._serialized_start=1997
-  _globals['_LISTMODELSREQUEST']._serialized_end=2016
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2018
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2086
-  _globals['_LISTQUOTASREQUEST']._serialized_start=2088
-  _globals['_LISTQUOTASREQUEST']._serialized_end=2107
-  _globals['_LISTQUOTASRESPONSE']._serialized_start=2109
-  _globals['_LISTQUOTASRESPONSE']._serialized_end=2174
-  _globals['_CASCADESERVICE']._serialized_start=2177
-  _globals['_CASCADESERVICE']._serialized_end=2819
+  _globals['_DECOMPOSE']._serialized_start=445
+  _globals['_DECOMPOSE']._serialized_end=494
+  _globals['_COMPLETEREQUEST']._serialized_start=497
+  _globals['_COMPLETEREQUEST']._serialized_end=977
+  _globals['_COMPLETERESPONSE']._serialized_start=979
+  _globals['_COMPLETERESPONSE']._serialized_end=1051
+  _globals['_PREFIXCOMMIT']._serialized_start=1053
+  _globals['_PREFIXCOMMIT']._serialized_end=1163
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_start=1166
+  _globals['_STREAMCOMPLETEREQUEST']._serialized_end=1351
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_start=1354
+  _globals['_STREAMCOMPLETERESPONSE']._serialized_end=1866
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1868
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1962
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1964
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=2038
+  _globals['_GETDECISIONREQUEST']._serialized_start=2040
+  _globals['_GETDECISIONREQUEST']._serialized_end=2081
+  _globals['_GETDECISIONRESPONSE']._serialized_start=2083
+  _globals['_GETDECISIONRESPONSE']._serialized_end=2154
+  _globals['_LISTMODELSREQUEST']._serialized_start=2156
+  _globals['_LISTMODELSREQUEST']._serialized_end=2175
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2177
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2245
+  _globals['_LISTQUOTASREQUEST']._serialized_start=2247
+  _globals['_LISTQUOTASREQUEST']._serialized_end=2266
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=2268
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=2333
+  _globals['_CASCADESERVICE']._serialized_start=2336
+  _globals['_CASCADESERVICE']._serialized_end=2978
 # @@protoc_insertion_point(module_scope)

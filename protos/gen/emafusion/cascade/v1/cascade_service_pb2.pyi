@@ -22,8 +22,14 @@ class Ceilings(_message.Message):
     output_tokens_max: int
     def __init__(self, cost_max_nano_usd: _Optional[int] = ..., attempts_max: _Optional[int] = ..., output_tokens_max: _Optional[int] = ...) -> None: ...
 
+class Decompose(_message.Message):
+    __slots__ = ("parts_max",)
+    PARTS_MAX_FIELD_NUMBER: _ClassVar[int]
+    parts_max: int
+    def __init__(self, parts_max: _Optional[int] = ...) -> None: ...
+
 class CompleteRequest(_message.Message):
-    __slots__ = ("messages", "params", "output", "constraints", "ceilings", "policy", "accept_threshold", "fixed_plan", "answer_worth_nano_usd")
+    __slots__ = ("messages", "params", "output", "constraints", "ceilings", "policy", "accept_threshold", "fixed_plan", "answer_worth_nano_usd", "decompose")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +39,7 @@ class CompleteRequest(_message.Message):
     ACCEPT_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     FIXED_PLAN_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    DECOMPOSE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]
     params: _chat_pb2.GenerationParams
     output: _chat_pb2.OutputContract
@@ -42,7 +49,8 @@ class CompleteRequest(_message.Message):
     accept_threshold: float
     fixed_plan: _containers.RepeatedScalarFieldContainer[str]
     answer_worth_nano_usd: int
-    def __init__(self, messages: _Optional[_Iterable[_Union[_chat_pb2.Message, _Mapping]]] = ..., params: _Optional[_Union[_chat_pb2.GenerationParams, _Mapping]] = ..., output: _Optional[_Union[_chat_pb2.OutputContract, _Mapping]] = ..., constraints: _Optional[_Union[_router_service_pb2.Constraints, _Mapping]] = ..., ceilings: _Optional[_Union[Ceilings, _Mapping]] = ..., policy: _Optional[str] = ..., accept_threshold: _Optional[float] = ..., fixed_plan: _Optional[_Iterable[str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    decompose: Decompose
+    def __init__(self, messages: _Optional[_Iterable[_Union[_chat_pb2.Message, _Mapping]]] = ..., params: _Optional[_Union[_chat_pb2.GenerationParams, _Mapping]] = ..., output: _Optional[_Union[_chat_pb2.OutputContract, _Mapping]] = ..., constraints: _Optional[_Union[_router_service_pb2.Constraints, _Mapping]] = ..., ceilings: _Optional[_Union[Ceilings, _Mapping]] = ..., policy: _Optional[str] = ..., accept_threshold: _Optional[float] = ..., fixed_plan: _Optional[_Iterable[str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., decompose: _Optional[_Union[Decompose, _Mapping]] = ...) -> None: ...
 
 class CompleteResponse(_message.Message):
     __slots__ = ("completion",)
@@ -69,7 +77,7 @@ class StreamCompleteRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[CompleteRequest, _Mapping]] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., prefix: _Optional[_Union[PrefixCommit, _Mapping]] = ...) -> None: ...
 
 class StreamCompleteResponse(_message.Message):
-    __slots__ = ("routed", "attempt_started", "delta", "judged", "committed", "retracted", "escalated", "completed")
+    __slots__ = ("routed", "attempt_started", "delta", "judged", "committed", "retracted", "escalated", "completed", "decomposed")
     ROUTED_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_STARTED_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +86,7 @@ class StreamCompleteResponse(_message.Message):
     RETRACTED_FIELD_NUMBER: _ClassVar[int]
     ESCALATED_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    DECOMPOSED_FIELD_NUMBER: _ClassVar[int]
     routed: _event_pb2.Routed
     attempt_started: _event_pb2.AttemptStarted
     delta: _event_pb2.Delta
@@ -86,7 +95,8 @@ class StreamCompleteResponse(_message.Message):
     retracted: _event_pb2.Retracted
     escalated: _event_pb2.Escalated
     completed: _event_pb2.Completed
-    def __init__(self, routed: _Optional[_Union[_event_pb2.Routed, _Mapping]] = ..., attempt_started: _Optional[_Union[_event_pb2.AttemptStarted, _Mapping]] = ..., delta: _Optional[_Union[_event_pb2.Delta, _Mapping]] = ..., judged: _Optional[_Union[_event_pb2.Judged, _Mapping]] = ..., committed: _Optional[_Union[_event_pb2.Committed, _Mapping]] = ..., retracted: _Optional[_Union[_event_pb2.Retracted, _Mapping]] = ..., escalated: _Optional[_Union[_event_pb2.Escalated, _Mapping]] = ..., completed: _Optional[_Union[_event_pb2.Completed, _Mapping]] = ...) -> None: ...
+    decomposed: _event_pb2.Decomposed
+    def __init__(self, routed: _Optional[_Union[_event_pb2.Routed, _Mapping]] = ..., attempt_started: _Optional[_Union[_event_pb2.AttemptStarted, _Mapping]] = ..., delta: _Optional[_Union[_event_pb2.Delta, _Mapping]] = ..., judged: _Optional[_Union[_event_pb2.Judged, _Mapping]] = ..., committed: _Optional[_Union[_event_pb2.Committed, _Mapping]] = ..., retracted: _Optional[_Union[_event_pb2.Retracted, _Mapping]] = ..., escalated: _Optional[_Union[_event_pb2.Escalated, _Mapping]] = ..., completed: _Optional[_Union[_event_pb2.Completed, _Mapping]] = ..., decomposed: _Optional[_Union[_event_pb2.Decomposed, _Mapping]] = ...) -> None: ...
 
 class SubmitFeedbackRequest(_message.Message):
     __slots__ = ("decision_id", "feedback")

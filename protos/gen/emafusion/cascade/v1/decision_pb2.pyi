@@ -48,8 +48,22 @@ class RecordedAttempt(_message.Message):
     text: str
     def __init__(self, summary: _Optional[_Union[_event_pb2.AttemptSummary, _Mapping]] = ..., verdict: _Optional[_Union[_verdict_pb2.Verdict, _Mapping]] = ..., text_sha256: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
+class RecordedPart(_message.Message):
+    __slots__ = ("label", "needs_earlier", "text_sha256", "text", "plan")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_EARLIER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    needs_earlier: bool
+    text_sha256: str
+    text: str
+    plan: _plan_pb2.Plan
+    def __init__(self, label: _Optional[str] = ..., needs_earlier: _Optional[bool] = ..., text_sha256: _Optional[str] = ..., text: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ...) -> None: ...
+
 class Decision(_message.Message):
-    __slots__ = ("decision_id", "create_time", "status", "prompt_sha256", "prompt_json", "plan", "policy", "threshold", "delivery", "attempts", "completion", "error_reason", "feedback", "trace_id", "key_id", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "create_time", "status", "prompt_sha256", "prompt_json", "plan", "policy", "threshold", "delivery", "attempts", "completion", "error_reason", "feedback", "trace_id", "key_id", "parts", "policy_kind", "answer_worth_nano_usd")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +79,7 @@ class Decision(_message.Message):
     FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
@@ -82,6 +97,7 @@ class Decision(_message.Message):
     feedback: _containers.RepeatedCompositeFieldContainer[Feedback]
     trace_id: str
     key_id: str
+    parts: _containers.RepeatedCompositeFieldContainer[RecordedPart]
     policy_kind: _event_pb2.PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[DecisionStatus, str]] = ..., prompt_sha256: _Optional[str] = ..., prompt_json: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., attempts: _Optional[_Iterable[_Union[RecordedAttempt, _Mapping]]] = ..., completion: _Optional[_Union[_event_pb2.Completion, _Mapping]] = ..., error_reason: _Optional[str] = ..., feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ..., trace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., policy_kind: _Optional[_Union[_event_pb2.PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[DecisionStatus, str]] = ..., prompt_sha256: _Optional[str] = ..., prompt_json: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., attempts: _Optional[_Iterable[_Union[RecordedAttempt, _Mapping]]] = ..., completion: _Optional[_Union[_event_pb2.Completion, _Mapping]] = ..., error_reason: _Optional[str] = ..., feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ..., trace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[RecordedPart, _Mapping]]] = ..., policy_kind: _Optional[_Union[_event_pb2.PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...

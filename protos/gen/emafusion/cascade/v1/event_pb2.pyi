@@ -80,8 +80,32 @@ OUTCOME_ACCEPTED: Outcome
 OUTCOME_BEST_SEEN: Outcome
 OUTCOME_UNJUDGED: Outcome
 
+class Part(_message.Message):
+    __slots__ = ("label", "text", "needs_earlier")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_EARLIER_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    text: str
+    needs_earlier: bool
+    def __init__(self, label: _Optional[str] = ..., text: _Optional[str] = ..., needs_earlier: _Optional[bool] = ...) -> None: ...
+
+class Decomposed(_message.Message):
+    __slots__ = ("decision_id", "parts", "splitter", "reason", "cost_nano_usd")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    SPLITTER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    parts: _containers.RepeatedCompositeFieldContainer[Part]
+    splitter: str
+    reason: str
+    cost_nano_usd: int
+    def __init__(self, decision_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., splitter: _Optional[str] = ..., reason: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
+
 class Routed(_message.Message):
-    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd", "part")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     STATIC_PLAN_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +114,7 @@ class Routed(_message.Message):
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: _plan_pb2.Plan
     static_plan: bool
@@ -98,17 +123,20 @@ class Routed(_message.Message):
     delivery: DeliveryMode
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    part: int
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., part: _Optional[int] = ...) -> None: ...
 
 class AttemptStarted(_message.Message):
-    __slots__ = ("attempt", "tier", "model")
+    __slots__ = ("attempt", "tier", "model", "part")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     tier: int
     model: str
-    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    part: int
+    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., part: _Optional[int] = ...) -> None: ...
 
 class Delta(_message.Message):
     __slots__ = ("attempt", "sequence", "text")
@@ -179,7 +207,7 @@ class Hedge(_message.Message):
     def __init__(self, endpoint: _Optional[int] = ..., hedged: _Optional[bool] = ..., wasted_cost_nano_usd: _Optional[int] = ..., skipped_endpoints: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AttemptSummary(_message.Message):
-    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price", "hedge")
+    __slots__ = ("attempt", "tier", "model", "chosen", "escalation_reason", "confidence", "finish_reason", "usage", "cost_nano_usd", "judge_cost_nano_usd", "time_to_first_chunk", "duration", "error", "aborted_early", "tokens_saved", "continues_attempt", "expected_gain", "price", "hedge", "part")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +227,7 @@ class AttemptSummary(_message.Message):
     EXPECTED_GAIN_FIELD_NUMBER: _ClassVar[int]
     PRICE_FIELD_NUMBER: _ClassVar[int]
     HEDGE_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     tier: int
     model: str
@@ -218,10 +247,41 @@ class AttemptSummary(_message.Message):
     expected_gain: float
     price: float
     hedge: Hedge
-    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ..., hedge: _Optional[_Union[Hedge, _Mapping]] = ...) -> None: ...
+    part: int
+    def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ..., hedge: _Optional[_Union[Hedge, _Mapping]] = ..., part: _Optional[int] = ...) -> None: ...
+
+class PartSummary(_message.Message):
+    __slots__ = ("label", "needs_earlier", "text_start", "text_end", "model", "attempt", "outcome", "confidence", "ceiling", "cost_nano_usd", "error_reason", "supporting_attempts", "stop_detail")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_EARLIER_FIELD_NUMBER: _ClassVar[int]
+    TEXT_START_FIELD_NUMBER: _ClassVar[int]
+    TEXT_END_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTING_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    STOP_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    needs_earlier: bool
+    text_start: int
+    text_end: int
+    model: str
+    attempt: int
+    outcome: Outcome
+    confidence: float
+    ceiling: Ceiling
+    cost_nano_usd: int
+    error_reason: str
+    supporting_attempts: _containers.RepeatedScalarFieldContainer[int]
+    stop_detail: str
+    def __init__(self, label: _Optional[str] = ..., needs_earlier: _Optional[bool] = ..., text_start: _Optional[int] = ..., text_end: _Optional[int] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., cost_nano_usd: _Optional[int] = ..., error_reason: _Optional[str] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd", "parts")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +301,7 @@ class Completion(_message.Message):
     STOP_DETAIL_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     text: str
     model: str
@@ -260,7 +321,8 @@ class Completion(_message.Message):
     stop_detail: str
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[PartSummary]
+    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[PartSummary, _Mapping]]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("completion",)

@@ -1,0 +1,1 @@
+"""What splitting compound requests is worth, on requests composed from recorded questions."""

@@ -1,0 +1,1 @@
+"""Compound requests: splitting them, answering the parts side by side, joining the answers."""
