@@ -19,6 +19,7 @@ from cascade_service.adapters.instrumented import CascadeMeters, InstrumentedCas
 from cascade_service.adapters.judge_over_grpc import JudgeOverGrpc
 from cascade_service.adapters.onnx_gain import open_gain_model
 from cascade_service.adapters.provider_model import ProviderModel
+from cascade_service.adapters.risk_file import certificates_of
 from cascade_service.adapters.router_over_grpc import RouterOverGrpc
 from cascade_service.adapters.system_clock import SystemClock
 from cascade_service.config import cascade_rules, catalogue, request_defaults
@@ -121,14 +122,20 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
         gain_model=_gain_model(settings),
     )
     cascade = InstrumentedCascade(Cascade(parts, recorder), meters=CascadeMeters(telemetry.meter), clock=clock)
-    defaults = request_defaults(settings)
+    defaults = request_defaults(settings, certificates_of(settings))
     kinds = {name: policy.kind for name, policy in defaults.policies.items()}
     servicer = CascadeServicer(
         ServicerParts(
             cascade=cascade,
             store=store,
             catalogue=known_models,
-            rules=RequestRules(limits=settings.limits, models=known_models, policies=kinds, default_policy=defaults.default_policy),
+            rules=RequestRules(
+                limits=settings.limits,
+                models=known_models,
+                policies=kinds,
+                default_policy=defaults.default_policy,
+                certified=frozenset(policy.name for policy in settings.cascade.policies if policy.risk is not None),
+            ),
             reader=RequestReader(defaults, new_id=lambda: uuid.uuid4().hex),
             clock=clock,
             trace_id=current_trace_id,

@@ -21,6 +21,7 @@ from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, 
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completion, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import Plan
+from cascade_service.domain.risk import RiskCertificate
 from servicekit.settings.load import ConfigurationError
 from servicekit.settings.schema import Problem
 
@@ -30,6 +31,7 @@ _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _PLAN = TypeAdapter(Plan)
 _ATTEMPTS = TypeAdapter(tuple[RecordedAttempt, ...])
 _COMPLETION = TypeAdapter(Completion)
+_RISK = TypeAdapter(RiskCertificate)
 
 
 class SqlDecisionStore:
@@ -157,6 +159,7 @@ def _values(decision: Decision) -> dict[str, object]:
         "trace_id": decision.trace_id,
         "policy_kind": decision.policy_kind.value,
         "answer_worth_nano_usd": decision.answer_worth_nano_usd,
+        "risk": None if decision.risk is None else _RISK.dump_python(decision.risk, mode="json"),
         "prompt": None if decision.prompt_json is None else json.loads(decision.prompt_json),
         "plan": None if decision.plan is None else _PLAN.dump_python(decision.plan, mode="json"),
         "attempts": _ATTEMPTS.dump_python(decision.attempts, mode="json"),
@@ -165,7 +168,7 @@ def _values(decision: Decision) -> dict[str, object]:
 
 
 def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
-    prompt, plan, completion = row["prompt"], row["plan"], row["completion"]
+    prompt, plan, completion, risk = row["prompt"], row["plan"], row["completion"], row["risk"]
     return Decision(
         decision_id=row["decision_id"],
         create_time=_utc(row["create_time"]),
@@ -182,6 +185,7 @@ def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
         trace_id=row["trace_id"],
         policy_kind=PolicyKind(row["policy_kind"]),
         answer_worth_nano_usd=row["answer_worth_nano_usd"],
+        risk=None if risk is None else _RISK.validate_python(risk),
         feedback=opinions,
     )
 

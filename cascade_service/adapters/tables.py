@@ -24,6 +24,7 @@ decisions = Table(
     Column("trace_id", String(32), nullable=False),
     Column("policy_kind", String(16), nullable=False, server_default="threshold"),
     Column("answer_worth_nano_usd", BigInteger),
+    Column("risk", _Document),
     Column("prompt", _Document),
     Column("plan", _Document),
     Column("attempts", _Document, nullable=False),

@@ -14,6 +14,7 @@ from cascade_service.domain.chat import Message
 from cascade_service.domain.events import AttemptSummary, CascadeEvent, Completed, Completion, DeliveryMode, Judged, PolicyKind, Routed
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import Verdict
 
 
@@ -65,6 +66,7 @@ class Decision:
     feedback: tuple[Feedback, ...] = ()
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None
 
 
 class DecisionFold:
@@ -113,6 +115,7 @@ class DecisionFold:
             trace_id=self._request.trace_id,
             policy_kind=self._request.policy.kind,
             answer_worth_nano_usd=self._request.policy.answer_worth_nano_usd,
+            risk=self._request.policy.certificate,
         )
 
     def _recorded(self, attempt: Attempt, *, chosen: bool) -> RecordedAttempt:

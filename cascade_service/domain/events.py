@@ -13,6 +13,7 @@ from enum import Enum
 
 from cascade_service.domain.chat import FinishReason, Usage
 from cascade_service.domain.plan import Plan
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import Verdict
 
 
@@ -73,6 +74,7 @@ class Routed:
     delivery: DeliveryMode
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,7 @@ class Completion:
     """The answer and how it came about. ``incomplete`` when only a part could be had and was already final.
 
     ``supporting_attempts`` are the others whose answers say the same. ``stop_detail`` says why a value policy went no further.
+    ``risk`` is set when the answer was accepted under that certificate.
     """
 
     decision_id: str
@@ -196,6 +199,7 @@ class Completion:
     stop_detail: str = ""
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

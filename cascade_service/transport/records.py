@@ -11,7 +11,7 @@ from google.protobuf import timestamp_pb2
 from cascade_service.domain.decision import Decision, Feedback, RecordedAttempt
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.transport.mapping import completion_to_wire, summary_to_wire
-from cascade_service.transport.verdicts import plan_to_wire, verdict_to_wire
+from cascade_service.transport.verdicts import plan_to_wire, risk_to_wire, verdict_to_wire
 
 
 def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
@@ -33,6 +33,7 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         trace_id=decision.trace_id,
         policy_kind=f"POLICY_KIND_{decision.policy_kind.name}",
         answer_worth_nano_usd=decision.answer_worth_nano_usd,
+        risk=risk_to_wire(decision.risk),
     )
 
 

@@ -211,6 +211,20 @@ class AttemptSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RiskCertificate:
+    """Of the answers accepted at ``threshold`` at most a share of ``wrong_max`` is wrong, with probability ``confidence``.
+
+    It was found on ``questions`` questions, for requests like those, and holds under ``calibration``.
+    """
+
+    wrong_max: float
+    confidence: float
+    threshold: float
+    calibration: str
+    questions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """The answer and how it came about; ``incomplete`` when only a part could be had and was already final."""
 
@@ -233,6 +247,7 @@ class Completion:
     stop_detail: str = ""
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,3 +290,4 @@ class Decision:
     trace_id: str
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None

@@ -8,7 +8,7 @@ from emafusion.cascade.v1 import cascade_service_pb2, decision_pb2, event_pb2
 from emafusion.common.v1 import usage_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, RecordedAttempt
+from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, RecordedAttempt, RiskCertificate
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
 from emafusion_client.events import AttemptStarted, Committed, Completed, Delta, Escalated, Event, Judged, Retracted, Routed
 from emafusion_client.vocabulary import Ceiling, DecisionStatus, Delivery, EscalationReason, FinishReason, Outcome, PolicyKind
@@ -55,6 +55,7 @@ def _routed(message: event_pb2.Routed) -> Routed:
         delivery=_delivery(message.delivery),
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        risk=_risk(message.risk) if message.HasField("risk") else None,
     )
 
 
@@ -93,6 +94,7 @@ def completion(message: event_pb2.Completion) -> Completion:
         stop_detail=message.stop_detail,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        risk=_risk(message.risk) if message.HasField("risk") else None,
     )
 
 
@@ -138,6 +140,7 @@ def decision(message: decision_pb2.Decision) -> Decision:
         trace_id=message.trace_id,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        risk=_risk(message.risk) if message.HasField("risk") else None,
     )
 
 
@@ -166,6 +169,16 @@ def _moment(stamp: Timestamp) -> datetime:
 
 def _delivery(number: int) -> Delivery:
     return word(Delivery, event_pb2.DeliveryMode.Name, number, prefix="DELIVERY_MODE_")
+
+
+def _risk(message: event_pb2.RiskCertificate) -> RiskCertificate:
+    return RiskCertificate(
+        wrong_max=message.wrong_max,
+        confidence=message.confidence,
+        threshold=message.threshold,
+        calibration=message.calibration,
+        questions=message.questions,
+    )
 
 
 def _policy_kind(number: int) -> PolicyKind:

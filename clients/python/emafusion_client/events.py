@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emafusion_client.answers import Completion, Plan, Verdict
+from emafusion_client.answers import Completion, Plan, RiskCertificate, Verdict
 from emafusion_client.vocabulary import Delivery, EscalationReason, PolicyKind
 
 
@@ -23,6 +23,7 @@ class Routed:
     delivery: Delivery
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,8 +78,22 @@ OUTCOME_ACCEPTED: Outcome
 OUTCOME_BEST_SEEN: Outcome
 OUTCOME_UNJUDGED: Outcome
 
+class RiskCertificate(_message.Message):
+    __slots__ = ("wrong_max", "confidence", "threshold", "calibration", "questions")
+    WRONG_MAX_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    wrong_max: float
+    confidence: float
+    threshold: float
+    calibration: str
+    questions: int
+    def __init__(self, wrong_max: _Optional[float] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., calibration: _Optional[str] = ..., questions: _Optional[int] = ...) -> None: ...
+
 class Routed(_message.Message):
-    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd", "risk")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     STATIC_PLAN_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +102,7 @@ class Routed(_message.Message):
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: _plan_pb2.Plan
     static_plan: bool
@@ -96,7 +111,8 @@ class Routed(_message.Message):
     delivery: DeliveryMode
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    risk: RiskCertificate
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., risk: _Optional[_Union[RiskCertificate, _Mapping]] = ...) -> None: ...
 
 class AttemptStarted(_message.Message):
     __slots__ = ("attempt", "tier", "model")
@@ -205,7 +221,7 @@ class AttemptSummary(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., tier: _Optional[int] = ..., model: _Optional[str] = ..., chosen: _Optional[bool] = ..., escalation_reason: _Optional[_Union[EscalationReason, str]] = ..., confidence: _Optional[float] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., judge_cost_nano_usd: _Optional[int] = ..., time_to_first_chunk: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., aborted_early: _Optional[bool] = ..., tokens_saved: _Optional[int] = ..., continues_attempt: _Optional[int] = ..., expected_gain: _Optional[float] = ..., price: _Optional[float] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd", "risk")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +241,7 @@ class Completion(_message.Message):
     STOP_DETAIL_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     text: str
     model: str
@@ -244,7 +261,8 @@ class Completion(_message.Message):
     stop_detail: str
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    risk: RiskCertificate
+    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., risk: _Optional[_Union[RiskCertificate, _Mapping]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("completion",)

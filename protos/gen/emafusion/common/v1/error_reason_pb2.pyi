@@ -34,6 +34,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_API_KEY_UNKNOWN: _ClassVar[ErrorReason]
     ERROR_REASON_API_KEY_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_SCOPE_MISSING: _ClassVar[ErrorReason]
+    ERROR_REASON_POLICY_NOT_CALIBRATED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_UNKNOWN_MODEL: ErrorReason
@@ -59,6 +60,7 @@ ERROR_REASON_API_KEY_MISSING: ErrorReason
 ERROR_REASON_API_KEY_UNKNOWN: ErrorReason
 ERROR_REASON_API_KEY_EXPIRED: ErrorReason
 ERROR_REASON_SCOPE_MISSING: ErrorReason
+ERROR_REASON_POLICY_NOT_CALIBRATED: ErrorReason
 
 class ItemError(_message.Message):
     __slots__ = ("code", "reason", "message", "field", "metadata")
