@@ -34,7 +34,7 @@ from training.verifier_work import Work, read_work
 ARTIFACT: Final = Path(__file__).parent.parent / "artifacts" / "value"
 PRICES: Final = (0.005, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.4)
 """Prices of the best model of a pool, in right answers."""
-POOLS_PER_ARENA: Final = 6
+POOLS_PER_ARENA: Final = 12
 POOL_MODELS: Final = (6, 14)
 """Least and most models of a drawn pool."""
 QUESTIONS_PER_POOL: Final = 1_500

@@ -96,7 +96,8 @@ def fit(corpus: Corpus, use: Mask, quality: Floats, *, threads: int, tell: Calla
     rows = _alone_rows(corpus, shares=shares, records=records, kinds=kinds, words=(ease, said))
     _hide(rows, ALONE_FEATURES, drop)
     log_odds, alone = _fit_alone(corpus, rows, use, (kinds != KINDS.index("open"))[corpus.question], threads=threads, tell=tell)
-    known = know(corpus, log_odds=log_odds, quality=quality, rate=rows[:, _RATE], prior=rows[:, _PRIOR], ease=ease)
+    wide = rows.astype(np.float64)
+    known = know(corpus, log_odds=log_odds, quality=quality, rate=wide[:, _RATE], prior=wide[:, _PRIOR], ease=ease)
     tell("answers compared")
     together = _fit_together(corpus, known, use, threads=threads, drop=drop)
     return Fitted(

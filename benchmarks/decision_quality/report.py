@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape
 
+from benchmarks.chart import Axis, Chart, Line, Point, draw
+from benchmarks.decision_quality.break_even import BreakEven, break_evens
 from benchmarks.decision_quality.judging import Evidence, Risk
 from benchmarks.decision_quality.measure import Row
 
-WIDTH, HEIGHT, MARGIN = 900, 560, 60
-COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#7b4b94", "#d08c00", "#008b8b", "#888888", "#b0306a")
 COLUMNS = (
     "method",
     "setting",
@@ -39,7 +38,8 @@ class Report:
 def write_report(folder: Path, report: Report) -> None:
     """Writes `report.json`, `report.md` and one `frontier-POOL.svg` per pool into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
+    evens = [asdict(entry) for entry in break_evens(report.rows)]
+    text = json.dumps({**asdict(report), "break_even": evens}, indent=1, ensure_ascii=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(report), encoding="utf-8")
     for pool in dict.fromkeys(row.pool for row in report.rows):
@@ -57,6 +57,7 @@ def markdown(report: Report) -> str:
         parts.extend(_line(row) for row in own)
         parts.extend(_judge_lines([row for row in report.judges if row.pool == pool]))
         parts.extend(_risk_lines([row for row in report.risks if row.pool == pool]))
+        parts.extend(_break_even_lines(break_evens(own)))
         parts.append("")
     return "\n".join(parts) + "\n"
 
@@ -93,6 +94,19 @@ def _risk_lines(rows: Sequence[Risk]) -> list[str]:
     ]
 
 
+def _break_even_lines(rows: Sequence[BreakEven]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "What judging one answer may cost before one call chosen by the learned router nets more:",
+        "",
+        "| setting | worth of a right answer, USD | USD per judged answer | × a call of the best single |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.setting} | {row.worth_usd:.4f} | {row.usd_per_judged_answer:.6f} | {row.share_of_best_call:+.3f} |" for row in rows),
+    ]
+
+
 def _line(row: Row) -> str:
     shares = [*row.attempts[:3], *[0.0] * (3 - len(row.attempts[:3])), sum(row.attempts[3:])]
     attempts = "/".join(f"{share:.0%}" for share in shares)
@@ -109,50 +123,24 @@ def frontier(rows: Sequence[Row]) -> str:
     low = max(min(row.delta_to_best_single for row in shown), -12.0)
     high = max(row.delta_to_best_single for row in shown) + 1.0
     shown = [row for row in shown if row.delta_to_best_single >= low]
-    methods = list(dict.fromkeys(row.method for row in shown))
-
-    def place(row: Row) -> tuple[float, float]:
-        across = row.cost_ratio_to_best_single / PLOTTED_COST_MAX
-        up = (row.delta_to_best_single - low) / (high - low)
-        return MARGIN + across * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN - up * (HEIGHT - 2 * MARGIN)
-
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">']
-    parts.append(f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>')
-    parts.extend(_axes(rows[0], low=low, high=high))
-    for number, method in enumerate(methods):
-        colour = COLOURS[number % len(COLOURS)]
-        own = sorted((row for row in shown if row.method == method), key=lambda row: row.cost_ratio_to_best_single)
-        points = [place(row) for row in own]
-        if len(points) > 1 and method != "single":
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.extend(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(row.setting)}</title></circle>'
-            for row, (x, y) in zip(own, points, strict=True)
-        )
-        parts.append(f'<text x="{WIDTH - MARGIN - 150}" y="{HEIGHT - MARGIN - 20 - 18 * number}" fill="{colour}">{escape(method)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    ratios = [PLOTTED_COST_MAX * step / 6 for step in range(7)]
+    marks = [step for step in range(int(low // 2) * 2, int(high) + 1, 2) if low <= step <= high]
+    chart = Chart(
+        title=f"{rows[0].pool}, {rows[0].split}, {rows[0].n} questions",
+        across=Axis(
+            label="cost relative to the best single model",
+            low=0.0,
+            high=PLOTTED_COST_MAX,
+            marks=tuple((ratio, f"{ratio:.2f}") for ratio in ratios),
+        ),
+        up=Axis(label="points to the best single model", low=low, high=high, marks=tuple((float(step), f"{step:+d}") for step in marks)),
+        level=0.0,
+        lines=[_plotted(method, shown) for method in dict.fromkeys(row.method for row in shown)],
+    )
+    return draw(chart)
 
 
-def _axes(row: Row, *, low: float, high: float) -> list[str]:
-    bottom, top = HEIGHT - MARGIN, MARGIN
-    zero = bottom - (0.0 - low) / (high - low) * (bottom - top)
-    title = f"{row.pool}, {row.split}, {row.n} questions"
-    middle = f"{HEIGHT / 2:.0f}"
-    parts = [
-        f'<text x="{WIDTH / 2}" y="24" text-anchor="middle" font-size="15">{escape(title)}</text>',
-        f'<line x1="{MARGIN}" y1="{zero:.1f}" x2="{WIDTH - MARGIN}" y2="{zero:.1f}" stroke="#bbb" stroke-dasharray="4"/>',
-        f'<line x1="{MARGIN}" y1="{bottom}" x2="{WIDTH - MARGIN}" y2="{bottom}" stroke="black"/>',
-        f'<line x1="{MARGIN}" y1="{top}" x2="{MARGIN}" y2="{bottom}" stroke="black"/>',
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 15}" text-anchor="middle">cost relative to the best single model</text>',
-        f'<text x="18" y="{middle}" text-anchor="middle" transform="rotate(-90 18 {middle})">points to the best single model</text>',
-    ]
-    for step in range(7):
-        ratio = PLOTTED_COST_MAX * step / 6
-        x = MARGIN + (WIDTH - 2 * MARGIN) * step / 6
-        parts.append(f'<text x="{x:.0f}" y="{bottom + 18}" text-anchor="middle">{ratio:.2f}</text>')
-    for step in range(int(low // 2) * 2, int(high) + 1, 2):
-        y = bottom - (step - low) / (high - low) * (bottom - top)
-        if top <= y <= bottom:
-            parts.append(f'<text x="{MARGIN - 8}" y="{y + 4:.0f}" text-anchor="end">{step:+d}</text>')
-    return parts
+def _plotted(method: str, rows: Sequence[Row]) -> Line:
+    own = sorted((row for row in rows if row.method == method), key=lambda row: row.cost_ratio_to_best_single)
+    points = [Point(x=row.cost_ratio_to_best_single, y=row.delta_to_best_single, note=row.setting) for row in own]
+    return Line(name=method, points=tuple(points), joined=method != "single")

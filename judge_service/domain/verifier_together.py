@@ -128,8 +128,8 @@ def together_rows(answers: Answers) -> npt.NDArray[np.float32]:
     itself = np.eye(answers.here.shape[1], dtype=np.bool_)
     agree, differ = same & ~itself, spoke[:, None, :] & ~same & ~itself
     leads = spoke & ~(same & np.tril(~itself)).any(axis=2)
-    whole = (~np.isnan(answers.quality) | ~answers.here).all(axis=1)
-    quality = np.where(whole[:, None], answers.quality, np.nan)
+    unknown = (np.isnan(answers.quality) & answers.here).sum(axis=1, keepdims=True)
+    quality = np.where(unknown == 0, answers.quality, np.nan)
     options = np.where(answers.options > 0.0, np.maximum(answers.options, 2.0), OPEN_ALTERNATIVES)
     counted = _Support(same | (itself & answers.here[:, :, None]), leads, differ, np.log(options - 1.0))
     rival, support, posterior = counted.of(answers.log_odds)
@@ -207,5 +207,5 @@ def _sums_and_highest(chosen: Mask, said: Sequence[Floats]) -> list[Floats]:
 
 def _highest(chosen: Mask, values: Floats) -> Floats:
     """Highest known value among the chosen, NaN without one."""
-    highest = np.where(chosen & ~np.isnan(values), values, -np.inf).max(axis=2)
+    highest = np.where(np.logical_and(chosen, np.isfinite(values)), values, -np.inf).max(axis=2)
     return np.where(np.isneginf(highest), math.nan, highest)

@@ -16,7 +16,8 @@ from benchmarks.decision_quality.play import CascadeMethod, play_cascade, play_p
 from benchmarks.decision_quality.pools import Pool, PoolDefinition, build_pool, pool_named
 from benchmarks.decision_quality.recordings import read_recordings
 from benchmarks.decision_quality.replay import NoRouter, PanelInProcess, SilentJudge
-from benchmarks.decision_quality.report import frontier, markdown, write_report
+from benchmarks.decision_quality.report import Report, frontier, markdown, write_report
+from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.ports import Judge
 from judge_service.adapters.local_judges import agreement_judge
 from judge_service.domain.calibration import Backoff, Calibration, Combination, Scale, Transform
@@ -111,7 +112,7 @@ def fixed(pool: Pool, *endpoints: str, judge: Judge, threshold: float = 0.7) -> 
         judge=judge,
         router=lambda _: NoRouter(),
         plan=lambda index: tuple(pool.answers[index][position].model for position in positions),
-        threshold=threshold,
+        policy=ThresholdPolicy(name="test", threshold=threshold),
     )
 
 
@@ -190,7 +191,8 @@ def test_the_report_has_the_rows_as_promised(data: Path, tmp_path: Path) -> None
         meter.row(best, method="best single", setting="large", chosen_on="train"),
         meter.row(tiny, method="single", setting="tiny", chosen_on="sweep"),
     ]
-    write_report(tmp_path / "out", rows, [])
+    report = Report(rows=tuple(rows), judges=(), risks=())
+    write_report(tmp_path / "out", report)
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     promised = {"pool", "split", "method", "setting", "n", "accuracy", "accuracy_low", "accuracy_high", "usd_per_1k"}
     promised |= {"cost_ratio_to_best_single", "delta_to_best_single", "delta_low", "delta_high", "chosen_on"}
@@ -199,7 +201,7 @@ def test_the_report_has_the_rows_as_promised(data: Path, tmp_path: Path) -> None
     assert cheap["cost_ratio_to_best_single"] == pytest.approx(0.01)
     assert cheap["delta_low"] < cheap["delta_to_best_single"] < 0.0
     assert (tmp_path / "out" / "frontier-sums.svg").read_text() == frontier(rows)
-    assert "| single | tiny |" in markdown(rows)
+    assert "| single | tiny |" in markdown(report)
 
 
 def test_a_pool_from_a_file(tmp_path: Path) -> None:

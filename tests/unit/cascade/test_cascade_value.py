@@ -199,7 +199,7 @@ async def test_an_answer_with_a_defect_is_not_given_while_there_is_one_without()
 
 async def test_a_cut_off_answer_is_given_when_there_is_no_other() -> None:
     plan = planned(one=(0.9, 10), two=(0.8, 10))
-    steps = {"one": answer("half", finish=FinishReason.LENGTH), "two": [RATE_LIMITED]}
+    steps: dict[str, list[Step]] = {"one": answer("half", finish=FinishReason.LENGTH), "two": [RATE_LIMITED]}
     completion = completion_of(await run(stage_of(plan, {"one": verdict(0.4)}, steps=steps)))
     assert (completion.model, completion.outcome) == ("one", Outcome.BEST_SEEN)
 

@@ -76,7 +76,7 @@ def test_a_model_is_known_by_its_record_on_that_kind_of_question() -> None:
 
 
 def test_free_text_is_out_of_its_depth() -> None:
-    judge, alone, _ = verifier()
+    judge, *_ = verifier()
     essay = "Rome began as a small town on the Tiber and grew over many centuries into the largest city of the whole ancient world by far"
     opinion = judge.opinion_of(case(essay, question="Tell me about Rome."))
     assert opinion.score is None
