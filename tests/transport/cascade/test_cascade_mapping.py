@@ -47,6 +47,7 @@ from cascade_service.domain.events import (
 from cascade_service.domain.plan import Constraints, ExcludedModel, ExclusionCause, Plan, RouteKind
 from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus, Verdict
 from cascade_service.transport.errors import error_table, under_field
 from cascade_service.transport.mapping import event_to_wire
@@ -148,6 +149,7 @@ SUMMARY = AttemptSummary(
     expected_gain=0.0,
     price=0.25,
 )
+RISK = RiskCertificate(wrong_max=0.1, confidence=0.9, threshold=0.8, calibration="cal", questions=5)
 COMPLETION = Completion(
     decision_id="d",
     text="t",
@@ -168,6 +170,7 @@ COMPLETION = Completion(
     stop_detail="enough",
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    risk=RISK,
 )
 EVENTS: list[CascadeEvent] = [
     Routed(
@@ -179,6 +182,7 @@ EVENTS: list[CascadeEvent] = [
         delivery=DeliveryMode.SPECULATIVE,
         policy_kind=PolicyKind.VALUE,
         answer_worth_nano_usd=3,
+        risk=RISK,
     ),
     AttemptStarted(attempt=1, tier=2, model="m"),
     Delta(attempt=1, sequence=2, text="t"),
@@ -214,6 +218,7 @@ DECISION = Decision(
     feedback=(Feedback(correct=False, rating=0.5, source="s", create_time=NOW),),
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
+    risk=RISK,
 )
 
 

@@ -25,7 +25,6 @@ from training.panel_record import record, summary
 from training.panel_rows import LADDER, ROWS_PATH, AnswerRow, cheaper_answers, read_rows, write_rows
 from training.panel_scores import scored_rows
 
-
 KINDS = ("agreement", "checks", "confidence", "llm")
 """Kinds of judges that the local models were recorded with."""
 
