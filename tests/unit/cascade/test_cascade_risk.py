@@ -20,7 +20,18 @@ from cascade_service.domain.value import NextAnswerGain, ValuePolicy
 from servicekit.artifacts import ArtifactError, write_manifest
 from servicekit.settings.load import ConfigurationError
 from servicekit.settings.root import Settings
-from tests.support.cascade import ScriptedJudge, ScriptedLlm, Stage, answer, ask, collect_until_error, completion_of, verdict
+from tests.support.cascade import (
+    ScriptedJudge,
+    ScriptedLlm,
+    ScriptedRouter,
+    Stage,
+    answer,
+    ask,
+    collect_until_error,
+    completion_of,
+    plan_of,
+    verdict,
+)
 
 CERTIFICATE = RiskCertificate(wrong_max=0.1, confidence=0.9, threshold=0.8, calibration="cal-1", questions=500)
 ELSEWHERE = replace(CERTIFICATE, calibration="cal-0")
@@ -41,14 +52,20 @@ def threshold(certificate: RiskCertificate | None = CERTIFICATE, *, allowed: boo
     return ThresholdPolicy(name="bounded", threshold=0.8, certificate=certificate, uncalibrated_allowed=allowed)
 
 
+DEAR = 1
+"""As much as a right answer is worth to `value`: after the first answer nothing pays any more."""
+
+
 def value(certificate: RiskCertificate | None = CERTIFICATE, *, allowed: bool = False) -> ValuePolicy:
-    return ValuePolicy(name="bounded", answer_worth_nano_usd=1, threshold=0.8, certificate=certificate, uncalibrated_allowed=allowed)
+    return ValuePolicy(name="bounded", answer_worth_nano_usd=DEAR, threshold=0.8, certificate=certificate, uncalibrated_allowed=allowed)
 
 
 def stage(**confidences: float) -> Stage:
     models = [ScriptedLlm(name, answer(f"from {name}")) for name in confidences]
     judge = ScriptedJudge({name: verdict(confidence) for name, confidence in confidences.items()})
-    return Stage(models, judge, gain_model=NextAnswerGain())
+    plan = plan_of(*confidences)
+    dear = tuple(replace(planned, predicted_cost_nano_usd=DEAR) for planned in plan.models)
+    return Stage(models, judge, ScriptedRouter(replace(plan, models=dear)), gain_model=NextAnswerGain())
 
 
 @pytest.mark.parametrize("policy", [threshold(), value()])
