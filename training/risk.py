@@ -81,7 +81,7 @@ def local_ladder(artifacts: Path) -> Source:
     for row, sample in zip(rows, samples_of(rows), strict=True):
         where = place[row.question_id], LADDER.index(row.model)
         right[where] = sample.correct
-        if not sample.truncated:  # the cascade never accepts an answer that was cut off
+        if row.checks_score is not None and row.checks_score >= 1.0:  # the cascade never accepts an answer with a defect
             support[where] = judged(folds[fold_of(row.question_id)], sample, tuple(sorted(sample.features)))
     return Source(
         name="the panel's own questions, local models",
