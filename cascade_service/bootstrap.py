@@ -29,6 +29,7 @@ from cascade_service.adapters.peers import report_peer, serves
 from cascade_service.adapters.provider_model import ProviderModel
 from cascade_service.adapters.quota_store import SqlQuotaStore
 from cascade_service.adapters.quotas_kept import KeptQuotas, QuotaMeters, QuotaTimes
+from cascade_service.adapters.risk_file import certificates_of
 from cascade_service.adapters.router_over_grpc import RouterOverGrpc
 from cascade_service.adapters.spool import left_over, open_spool
 from cascade_service.adapters.system_clock import SystemClock
@@ -179,7 +180,7 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
     )
     metered = MeteredCascade(Cascade(parts, recorder), quotas, quota_rules(settings), clock=clock, telling=QuotaMeters(telemetry.meter))
     gated = GatedCascade(metered, store.check_ready)
-    defaults = request_defaults(settings)
+    defaults = request_defaults(settings, certificates_of(settings))
     kinds = {name: policy.kind for name, policy in defaults.policies.items()}
     servicer = CascadeServicer(
         ServicerParts(
@@ -187,7 +188,13 @@ def build_service(loaded: LoadedSettings, *, telemetry: Telemetry) -> CascadeSer
             store=store,
             accounts=quotas,
             catalogue=known_models,
-            rules=RequestRules(limits=settings.limits, models=known_models, policies=kinds, default_policy=defaults.default_policy),
+            rules=RequestRules(
+                limits=settings.limits,
+                models=known_models,
+                policies=kinds,
+                default_policy=defaults.default_policy,
+                certified=frozenset(policy.name for policy in settings.cascade.policies if policy.risk is not None),
+            ),
             reader=RequestReader(defaults, new_id=lambda: uuid.uuid4().hex),
             clock=clock,
             trace_id=current_trace_id,

@@ -15,6 +15,7 @@ from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.quotas import Limits
 from cascade_service.domain.request import Caller
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.rules import CascadeRules
 from cascade_service.domain.value import ValuePolicy
 from providers.pricing import to_price
@@ -39,11 +40,14 @@ class RequestDefaults:
     parts_max: int
 
 
-def request_defaults(settings: Settings) -> RequestDefaults:
-    """The defaults of requests."""
-    cascade = settings.cascade
+def request_defaults(settings: Settings, certificates: Mapping[str, RiskCertificate] | None = None) -> RequestDefaults:
+    """The defaults of requests. ``certificates`` has those of policies with a bound on risk, by name of the policy.
+
+    Raises ``ValueError`` for such a policy that has neither a certificate nor a fallback.
+    """
+    cascade, certified = settings.cascade, certificates or {}
     return RequestDefaults(
-        policies={policy.name: _policy(policy) for policy in cascade.policies},
+        policies={policy.name: _policy(policy, certified.get(policy.name), settings) for policy in cascade.policies},
         default_policy=cascade.default_policy,
         delivery=DeliveryMode(cascade.default_delivery),
         ceilings=Ceilings(
@@ -78,23 +82,29 @@ def cascade_rules(settings: Settings) -> CascadeRules:
     )
 
 
-def _policy(settings: ThresholdPolicySettings | ValuePolicySettings) -> Policy:
+def _policy(settings: ThresholdPolicySettings | ValuePolicySettings, certificate: RiskCertificate | None, whole: Settings) -> Policy:
+    threshold = _threshold(settings, certificate)
+    allowed = settings.name in whole.cascade.uncalibrated_policies
     match settings:
         case ThresholdPolicySettings():
             return ThresholdPolicy(
                 name=settings.name,
-                threshold=settings.threshold,
+                threshold=threshold,
                 disagreement_max=settings.disagreement_max,
                 prefix_threshold=settings.prefix_threshold,
                 prefix_hopeless_below=settings.prefix_hopeless_below,
+                certificate=certificate,
+                uncalibrated_allowed=allowed,
             )
         case ValuePolicySettings():
             return ValuePolicy(
                 name=settings.name,
                 answer_worth_nano_usd=round(settings.answer_worth_usd * _NANO_PER_USD),
-                threshold=settings.threshold,
+                threshold=threshold,
                 prefix_threshold=settings.prefix_threshold,
                 prefix_hopeless_below=settings.prefix_hopeless_below,
+                certificate=certificate,
+                uncalibrated_allowed=allowed,
             )
 
 
@@ -119,6 +129,16 @@ def caller_of(call: CallState | None) -> Caller:
 
 def _limits(quota: QuotaSettings) -> Limits:
     return Limits(**quota.model_dump())
+
+
+def _threshold(settings: ThresholdPolicySettings | ValuePolicySettings, certificate: RiskCertificate | None) -> float:
+    if settings.risk is None:
+        return settings.threshold
+    if certificate is not None:
+        return certificate.threshold
+    if settings.risk.fallback_threshold is None:
+        raise ValueError(f"the policy `{settings.name}` has neither a certificate nor a fallback")
+    return settings.risk.fallback_threshold
 
 
 def catalogue(settings: Settings, availability: Mapping[str, str]) -> dict[str, ConfiguredModel]:

@@ -53,6 +53,7 @@ STEPS: Final = (
         ("--artifact", "{artifacts}/calibration-recorded", "--verifier", "{artifacts}/verifier", *_CACHE),
     ),
     Step("training.value", "value", ("--artifact", "{artifacts}/value", "--verifier", "{artifacts}/verifier", *_CACHE)),
+    Step("training.risk", "risk", ("--artifact", "{artifacts}/risk", "--artifacts", "{artifacts}", *_CACHE)),
 )
 
 

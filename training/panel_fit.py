@@ -161,7 +161,7 @@ class Measured:
 
 def fold_calibrations(samples: Sequence[Sample]) -> list[Calibration]:
     """For each fold of the questions the calibration that fits the other folds."""
-    return [fit_calibration([sample for sample in samples if _fold(sample.question_id) != fold], version="fold") for fold in range(FOLDS)]
+    return [fit_calibration([sample for sample in samples if fold_of(sample.question_id) != fold], version="fold") for fold in range(FOLDS)]
 
 
 def cross_validate(samples: Sequence[Sample], kinds: Sequence[str], calibrations: Sequence[Calibration]) -> Measured:
@@ -171,7 +171,7 @@ def cross_validate(samples: Sequence[Sample], kinds: Sequence[str], calibrations
     """
     chosen = having(samples, kinds)
     labels = _labels(chosen)
-    scores = np.array([_judged(calibrations[_fold(sample.question_id)], sample, kinds) for sample in chosen])
+    scores = np.array([judged(calibrations[fold_of(sample.question_id)], sample, kinds) for sample in chosen])
     low, high = _bootstrap(scores, labels, [sample.question_id for sample in chosen])
     return Measured(
         rows=len(chosen),
@@ -199,7 +199,7 @@ def show(measured: Mapping[str, Measured]) -> None:
         print(f"{name:40} {figures.rows:5} {figures.right:6.3f} {figures.auroc:6.3f} {span:>13} {figures.brier:6.3f} {figures.ece:6.3f}")
 
 
-def _judged(calibration: Calibration, sample: Sample, kinds: Sequence[str]) -> float:
+def judged(calibration: Calibration, sample: Sample, kinds: Sequence[str]) -> float:
     """The confidence that the panel would give, the cap for truncated answers included when the checks are part of the panel."""
     log_odds = calibration.log_odds({kind: sample.features[kind] for kind in kinds})
     cap = calibration.caps[Defect.TRUNCATED] if sample.truncated and "checks" in kinds else 1.0
@@ -207,7 +207,8 @@ def _judged(calibration: Calibration, sample: Sample, kinds: Sequence[str]) -> f
     return min(max(min(probability, cap), calibration.epsilon), 1.0 - calibration.epsilon)
 
 
-def _fold(question_id: str) -> int:
+def fold_of(question_id: str) -> int:
+    """The fold that a question is in, 0 up to ``FOLDS``."""
     return int(hashlib.sha256(question_id.encode()).hexdigest(), 16) % FOLDS
 
 

@@ -3,6 +3,9 @@
 Learn then Test (Angelopoulos et al., arXiv 2110.01052): each threshold of a grid that was fixed beforehand is a hypothesis "its risk is
 above α"; the exact binomial p-value rejects it, at δ shared out evenly (Bonferroni) so that all accepted thresholds hold together.
 Questions are taken to be exchangeable with those that will be asked; each counts once.
+
+A request may stop in several places, one after each answer. ``support`` is then ``(questions, places)`` in the order in which they come,
+below 0 where it may not stop; the first place that reaches the threshold decides. What is asked next must not depend on the threshold.
 """
 
 from __future__ import annotations
@@ -38,20 +41,28 @@ class Certificate:
 def certify(support: Floats, right: Floats, *, wrong_max: float, confidence: float) -> Certificate | None:
     """The certificate for answers given with ``support`` (calibrated confidence) that were ``right`` (0.0, 1.0); None when none holds.
 
-    ``wrong_max`` (α) and ``confidence`` (1 - δ) are between 0 and 1.
+    Both are ``(questions,)``, or ``(questions, places)``. ``wrong_max`` (α) and ``confidence`` (1 - δ) are between 0 and 1.
     """
     for name, value in (("wrong_max", wrong_max), ("confidence", confidence)):
         if not 0.0 < value < 1.0:
             raise ValueError(f"`{name}` must be between 0 and 1, not {value}")
     level = (1.0 - confidence) / len(GRID)
     for threshold in GRID:
-        taken = support >= threshold
-        accepted, wrong = int(taken.sum()), int((right[taken] < 0.5).sum())  # noqa: PLR2004 right is 0.0 or 1.0
+        accepted, wrong = accepted_at(support, right, threshold)
         if accepted and binomial_tail(wrong, accepted, wrong_max) <= level:
             return Certificate(
                 threshold=threshold, wrong_max=wrong_max, confidence=confidence, questions=len(right), accepted=accepted, wrong=wrong
             )
     return None
+
+
+def accepted_at(support: Floats, right: Floats, threshold: float) -> tuple[int, int]:
+    """Questions whose answer is accepted at ``threshold``, and how many of those answers are wrong."""
+    places = (len(right), -1)
+    reached = support.reshape(places) >= threshold
+    taken = reached.any(axis=1)
+    given = np.take_along_axis(right.reshape(places), reached.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return int(taken.sum()), int((given[taken] < 0.5).sum())  # noqa: PLR2004 right is 0.0 or 1.0
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
@@ -78,7 +89,7 @@ def violations(
         if found is None:
             refused += 1
             continue
-        taken = support[test] >= found.threshold
-        coverage.append(float(taken.mean()))
-        broken += bool(taken.any()) and float((right[test][taken] < 0.5).mean()) > wrong_max  # noqa: PLR2004 as above
+        accepted, wrong = accepted_at(support[test], right[test], found.threshold)
+        coverage.append(accepted / len(test))
+        broken += wrong > wrong_max * accepted
     return broken / resplits, refused / resplits, float(np.mean(coverage)) if coverage else 0.0

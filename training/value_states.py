@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -77,11 +77,19 @@ class Standing:
     right: Floats
 
 
-class Belief:
-    """The verifier's confidences. Equal sets of answers are judged once."""
+class Judging(Protocol):
+    """Who is believed: the verifier by itself, or a panel with it."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def confidence(self, sets: Places) -> npt.NDArray[np.float32]:
+        """Calibrated probability that each answer of each set is right ``(sets, answers)``, NaN where there is none."""
+        ...
+
+
+class Belief:
+    """The confidences of ``judging``. Equal sets of answers are judged once."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
 
     def standing(self, episodes: Episodes, asked: Mask) -> Standing:
@@ -118,7 +126,7 @@ class Belief:
         said = np.full(sets.shape, np.nan, dtype=np.float32)
         anyone = (sets != NOBODY).any(axis=1)
         if anyone.any():
-            said[anyone] = self._work.confidence(sets[anyone])
+            said[anyone] = self._judging.confidence(sets[anyone])
         self._known.update(zip(keys, said, strict=True))
 
 

@@ -17,11 +17,13 @@ from cascade_service.domain.decision import Decision, DecisionStatus, Feedback, 
 from cascade_service.domain.errors import DecisionNotFound
 from cascade_service.domain.events import Completion, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import Plan
+from cascade_service.domain.risk import RiskCertificate
 
 _PLAN = TypeAdapter(Plan)
 _ATTEMPTS = TypeAdapter(tuple[RecordedAttempt, ...])
 _COMPLETION = TypeAdapter(Completion)
 _PARTS = TypeAdapter(tuple[RecordedPart, ...])
+_RISK = TypeAdapter(RiskCertificate)
 
 
 class SqlDecisionStore:
@@ -121,6 +123,7 @@ def _values(decision: Decision) -> dict[str, object]:
         "policy_kind": decision.policy_kind.value,
         "answer_worth_nano_usd": decision.answer_worth_nano_usd,
         "key_id": decision.key_id,
+        "risk": None if decision.risk is None else _RISK.dump_python(decision.risk, mode="json"),
         "prompt": None if decision.prompt_json is None else json.loads(decision.prompt_json),
         "plan": None if decision.plan is None else _PLAN.dump_python(decision.plan, mode="json"),
         "attempts": _ATTEMPTS.dump_python(decision.attempts, mode="json"),
@@ -129,7 +132,7 @@ def _values(decision: Decision) -> dict[str, object]:
 
 
 def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
-    prompt, plan, completion = row["prompt"], row["plan"], row["completion"]
+    prompt, plan, completion, risk = row["prompt"], row["plan"], row["completion"], row["risk"]
     return Decision(
         decision_id=row["decision_id"],
         create_time=_utc(row["create_time"]),
@@ -147,6 +150,7 @@ def _decision(row: RowMapping, opinions: tuple[Feedback, ...]) -> Decision:
         policy_kind=PolicyKind(row["policy_kind"]),
         answer_worth_nano_usd=row["answer_worth_nano_usd"],
         key_id=row["key_id"],
+        risk=None if risk is None else _RISK.validate_python(risk),
         feedback=opinions,
     )
 

@@ -25,6 +25,7 @@ decisions = Table(
     Column("policy_kind", String(16), nullable=False, server_default="threshold"),
     Column("answer_worth_nano_usd", BigInteger),
     Column("key_id", String(128), nullable=False, server_default=""),
+    Column("risk", _Document),
     Column("prompt", _Document),
     Column("plan", _Document),
     Column("attempts", _Document, nullable=False),

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from cascade_service.domain.chat import FinishReason
 from cascade_service.domain.events import EscalationReason, PolicyKind
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import Defect, Verdict
 
 
@@ -17,6 +18,9 @@ class ThresholdPolicy:
 
     All figures are 0.0 to 1.0; a ``disagreement_max`` of 1.0 never refuses. The beginning of an answer becomes final at a confidence of
     ``prefix_threshold`` or more, by default ``threshold``, and is hopeless below ``prefix_hopeless_below``.
+
+    With a ``certificate`` the threshold is its own, and verdicts under another calibration end the request, unless
+    ``uncalibrated_allowed``: then the answer is given without the certificate.
     """
 
     kind: ClassVar[PolicyKind] = PolicyKind.THRESHOLD
@@ -27,6 +31,8 @@ class ThresholdPolicy:
     disagreement_max: float = 1.0
     prefix_threshold: float | None = None
     prefix_hopeless_below: float = 0.0
+    certificate: RiskCertificate | None = None
+    uncalibrated_allowed: bool = False
 
     @property
     def commits_prefix_at(self) -> float:

@@ -12,6 +12,7 @@ from cascade_service.domain.events import Ceiling, Completion, Outcome, Timing
 from cascade_service.domain.fusion import supporters
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.risk import RiskCertificate
 
 
 def build_completion(
@@ -52,7 +53,16 @@ def build_completion(
         stop_detail=stop_detail,
         policy_kind=request.policy.kind,
         answer_worth_nano_usd=request.policy.answer_worth_nano_usd,
+        risk=_certificate(request, chosen, outcome),
     )
+
+
+def _certificate(request: CascadeRequest, chosen: Attempt, outcome: Outcome) -> RiskCertificate | None:
+    """The policy's certificate where it covers the answer: accepted, judged under its calibration, and by one model from its beginning."""
+    certificate = request.policy.certificate
+    if certificate is None or outcome is not Outcome.ACCEPTED or chosen.continues is not None or chosen.verdict is None:
+        return None
+    return certificate if chosen.verdict.calibration == certificate.calibration else None
 
 
 def policy_hash(request: CascadeRequest, *, plan: Plan, attempts: Sequence[Attempt]) -> str:
@@ -62,4 +72,6 @@ def policy_hash(request: CascadeRequest, *, plan: Plan, attempts: Sequence[Attem
     parts: list[object] = [policy.name, policy.threshold, policy.disagreement_max, calibrations, plan.policy_hash]
     if policy.answer_worth_nano_usd is not None:
         parts.append(policy.answer_worth_nano_usd)
+    if (certificate := policy.certificate) is not None:
+        parts.append([certificate.wrong_max, certificate.confidence, certificate.calibration])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from typing import Protocol
 from cascade_service.domain.acceptance import AcceptanceDecision, Escalate, ThresholdPolicy, decide
 from cascade_service.domain.attempt import Attempt
 from cascade_service.domain.ceilings import Granted, Refused
-from cascade_service.domain.errors import FailureClass, JudgeUnavailable
+from cascade_service.domain.errors import FailureClass, JudgeUnavailable, PolicyNotCalibrated
 from cascade_service.domain.events import EscalationReason
 from cascade_service.domain.model import Model
 from cascade_service.domain.ports import JointQuestion, JudgeQuestion
@@ -76,19 +76,31 @@ class Course(Protocol):
 
 
 class JudgeInTime:
-    """The judge, asked with no more time than the request has left."""
+    """The judge, asked with no more time than the request has left, and held to the calibration that the policy is certified for."""
 
     def __init__(self, request: CascadeRequest, parts: CascadeParts) -> None:
         self._request = request
         self._parts = parts
 
     async def judge(self, question: JudgeQuestion, *, timeout_max_s: float | None = None) -> Verdict:
-        """The verdict, within ``timeout_max_s`` seconds. Raises ``JudgeUnavailable``."""
-        return await self._parts.judge.judge(question, timeout_s=self._timeout_s(timeout_max_s))
+        """The verdict, within ``timeout_max_s`` seconds. Raises ``JudgeUnavailable`` and ``PolicyNotCalibrated``."""
+        verdict = await self._parts.judge.judge(question, timeout_s=self._timeout_s(timeout_max_s))
+        self._check(verdict)
+        return verdict
 
     async def judge_all(self, question: JointQuestion) -> tuple[Verdict | None, ...]:
-        """One verdict per candidate. Raises ``JudgeUnavailable``."""
-        return await self._parts.judge.judge_all(question, timeout_s=self._timeout_s(None))
+        """One verdict per candidate. Raises ``JudgeUnavailable`` and ``PolicyNotCalibrated``."""
+        verdicts = await self._parts.judge.judge_all(question, timeout_s=self._timeout_s(None))
+        for verdict in verdicts:
+            if verdict is not None:
+                self._check(verdict)
+        return verdicts
+
+    def _check(self, verdict: Verdict) -> None:
+        policy = self._request.policy
+        if policy.certificate is None or policy.uncalibrated_allowed or verdict.calibration == policy.certificate.calibration:
+            return
+        raise PolicyNotCalibrated(policy.name, certified=policy.certificate.calibration, found=verdict.calibration)
 
     def _timeout_s(self, timeout_max_s: float | None) -> float:
         rules = self._parts.rules

@@ -25,6 +25,7 @@ from cascade_service.domain.events import (
 )
 from cascade_service.domain.plan import Plan
 from cascade_service.domain.request import CascadeRequest
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import Verdict
 
 
@@ -93,6 +94,7 @@ class Decision:
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
     parts: tuple[RecordedPart, ...] = ()
+    risk: RiskCertificate | None = None
 
 
 class DecisionFold:
@@ -144,6 +146,7 @@ class DecisionFold:
             trace_id=self._request.trace_id,
             policy_kind=self._request.policy.kind,
             answer_worth_nano_usd=self._request.policy.answer_worth_nano_usd,
+            risk=self._request.policy.certificate,
             key_id=self._request.caller.key_id,
             parts=tuple(self._recorded_part(number, part) for number, part in enumerate(self._parts)),
         )

@@ -4,6 +4,7 @@ CascadeError                    ends the request; ``reason`` is the contract's E
 ├── RouterUnavailable           and no static plan is configured
 ├── RouterRejected              the router says that the request is wrong; carries the router's status
 ├── EmptyPlan                   the constraints exclude every model
+├── PolicyNotCalibrated         the judge's calibration is not the one that the policy is certified for
 ├── JudgeUnavailable            and the configuration refuses unjudged answers
 ├── AllAttemptsFailed           nobody answered
 │   └── DeadlinePassed          because the caller's deadline left no more time
@@ -58,6 +59,21 @@ class EmptyPlan(CascadeError):
     def __init__(self, excluded: tuple[ExcludedModel, ...]) -> None:
         super().__init__("no model is left: " + "; ".join(f"{model.model}: {model.cause.value}" for model in excluded))
         self.excluded = excluded
+
+
+class PolicyNotCalibrated(CascadeError):
+    """The verdict was made under ``found``, the policy's threshold was certified for ``certified``; both name calibrations."""
+
+    reason = "POLICY_NOT_CALIBRATED"
+
+    def __init__(self, policy: str, *, certified: str, found: str) -> None:
+        super().__init__(
+            f"the policy `{policy}` is certified for the calibration `{certified}`, the judge has `{found}`: certify that one with "
+            "`python -m training.risk` and restart, or allow the policy under `cascade.uncalibrated_policies`"
+        )
+        self.policy = policy
+        self.certified = certified
+        self.found = found
 
 
 class JudgeUnavailable(CascadeError):

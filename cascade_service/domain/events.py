@@ -18,6 +18,7 @@ from enum import Enum
 from cascade_service.domain.chat import FinishReason, Usage
 from cascade_service.domain.decomposition.splitting import Part
 from cascade_service.domain.plan import Plan
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import Verdict
 
 
@@ -94,6 +95,7 @@ class Routed:
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
     part: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +241,7 @@ class Completion:
 
     With ``parts`` the text is their joined answers, ``model`` and ``attempt`` are those of the last part that has one, the outcome is the
     weakest of theirs, and the confidence is that in all of them: the product. Each part has a ``stop_detail`` of its own, the whole none.
+    ``risk`` is set when the answer was accepted under that certificate.
     """
 
     decision_id: str
@@ -261,6 +264,7 @@ class Completion:
     policy_kind: PolicyKind = PolicyKind.THRESHOLD
     answer_worth_nano_usd: int | None = None
     parts: tuple[PartSummary, ...] = ()
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

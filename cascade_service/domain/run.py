@@ -140,6 +140,7 @@ class Run:
             delivery=request.delivery,
             policy_kind=request.policy.kind,
             answer_worth_nano_usd=request.policy.answer_worth_nano_usd,
+            risk=request.policy.certificate,
         )
 
     def _first_step(self) -> Step:

@@ -14,6 +14,7 @@ import numpy as np
 
 from cascade_service.domain.events import PolicyKind
 from cascade_service.domain.gain import GAIN_FEATURES, Floats, GainModel, Option, Rows, Seen, gain_rows
+from cascade_service.domain.risk import RiskCertificate
 
 UNKNOWN_QUALITY: Final = 0.5
 """Predicted quality of a model of which nothing was predicted: as likely right as wrong."""
@@ -25,6 +26,8 @@ class ValuePolicy:
 
     Below ``threshold`` it does not stop by itself while another model may be asked. The beginning of an answer becomes final at a
     confidence of ``prefix_threshold`` or more and is hopeless below ``prefix_hopeless_below``. All 0.0 to 1.0.
+
+    ``certificate`` and ``uncalibrated_allowed`` as with ``ThresholdPolicy``.
     """
 
     kind: ClassVar[PolicyKind] = PolicyKind.VALUE
@@ -34,6 +37,8 @@ class ValuePolicy:
     threshold: float = 0.0
     prefix_threshold: float = 1.0
     prefix_hopeless_below: float = 0.0
+    certificate: RiskCertificate | None = None
+    uncalibrated_allowed: bool = False
 
     @property
     def disagreement_max(self) -> float:

@@ -14,6 +14,7 @@ from cascade_service.domain.errors import (
     DecisionNotFound,
     EmptyPlan,
     JudgeUnavailable,
+    PolicyNotCalibrated,
     PromptForbidden,
     ProviderAuthentication,
     ProviderRefusal,
@@ -35,6 +36,7 @@ def error_table() -> ErrorTable:
             RouterUnavailable: _unavailable(RouterUnavailable.reason),
             RouterRejected: _router_rejected,
             EmptyPlan: _empty_plan,
+            PolicyNotCalibrated: _not_calibrated,
             JudgeUnavailable: _unavailable(JudgeUnavailable.reason),
             AllAttemptsFailed: _all_attempts_failed,
             DeadlinePassed: lambda error: StatusSpec(grpc.StatusCode.DEADLINE_EXCEEDED, error.reason, metadata=error.causes),
@@ -87,6 +89,14 @@ def _empty_plan(error: EmptyPlan) -> StatusSpec:
         precondition_violations=tuple(
             PreconditionViolation(f"CAUSE_{model.cause.name}", model.model, model.detail) for model in error.excluded
         ),
+    )
+
+
+def _not_calibrated(error: PolicyNotCalibrated) -> StatusSpec:
+    return StatusSpec(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        error.reason,
+        metadata={"policy": error.policy, "certified_calibration": error.certified, "calibration": error.found},
     )
 
 

@@ -24,7 +24,7 @@ from cascade_service.domain.events import (
     Routed,
     Timing,
 )
-from cascade_service.transport.verdicts import duration_to_wire, plan_to_wire, usage_to_wire, verdict_to_wire
+from cascade_service.transport.verdicts import duration_to_wire, plan_to_wire, risk_to_wire, usage_to_wire, verdict_to_wire
 
 
 def event_to_wire(event: CascadeEvent) -> cascade_service_pb2.StreamCompleteResponse:  # noqa: PLR0911 - one return per event
@@ -76,6 +76,7 @@ def completion_to_wire(completion: Completion) -> event_pb2.Completion:
         policy_kind=f"POLICY_KIND_{completion.policy_kind.name}",
         answer_worth_nano_usd=completion.answer_worth_nano_usd,
         parts=[_part_to_wire(part) for part in completion.parts],
+        risk=risk_to_wire(completion.risk),
     )
 
 
@@ -154,6 +155,7 @@ def _routed_to_wire(event: Routed) -> event_pb2.Routed:
         policy_kind=f"POLICY_KIND_{event.policy_kind.name}",
         answer_worth_nano_usd=event.answer_worth_nano_usd,
         part=event.part,
+        risk=risk_to_wire(event.risk),
     )
 
 

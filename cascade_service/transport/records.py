@@ -12,7 +12,7 @@ from cascade_service.domain.decision import Decision, Feedback, RecordedAttempt,
 from cascade_service.domain.planning import ConfiguredModel
 from cascade_service.domain.quotas import Account
 from cascade_service.transport.mapping import completion_to_wire, summary_to_wire
-from cascade_service.transport.verdicts import plan_to_wire, verdict_to_wire
+from cascade_service.transport.verdicts import plan_to_wire, risk_to_wire, verdict_to_wire
 
 
 def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
@@ -36,6 +36,7 @@ def decision_to_wire(decision: Decision) -> decision_pb2.Decision:
         answer_worth_nano_usd=decision.answer_worth_nano_usd,
         key_id=decision.key_id,
         parts=[_recorded_part_to_wire(part) for part in decision.parts],
+        risk=risk_to_wire(decision.risk),
     )
 
 

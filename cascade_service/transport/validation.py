@@ -39,13 +39,14 @@ class _WireEnum(Protocol):
 class RequestRules:
     """What requests are held against: bounds of their content, and the names that are configured.
 
-    ``policies`` maps names to kinds.
+    ``policies`` maps names to kinds; the threshold of those in ``certified`` is not the caller's to set.
     """
 
     limits: LimitSettings
     models: Collection[str]
     policies: Mapping[str, PolicyKind]
     default_policy: str
+    certified: Collection[str] = ()
 
     def check_complete(self, request: cascade_service_pb2.CompleteRequest, *, prefix: str = "") -> None:
         """Raises ``InvalidField`` or ``InvalidFields``. ``prefix`` leads to the request, such as ``request.``."""
@@ -73,7 +74,10 @@ class RequestRules:
     def _check_policy(self, prefix: str, request: cascade_service_pb2.CompleteRequest) -> None:
         if request.policy:
             check_known(f"{prefix}policy", request.policy, self.policies, reason=Reason.UNKNOWN_POLICY)
+        name = request.policy or self.default_policy
         if request.HasField("accept_threshold"):
+            if name in self.certified:
+                raise InvalidField(f"{prefix}accept_threshold", "set", f"not set: the threshold of the policy `{name}` is certified")
             check_number(f"{prefix}accept_threshold", request.accept_threshold, low=0.0, high=1.0)
         if request.HasField("answer_worth_nano_usd"):
             self._check_worth(f"{prefix}answer_worth_nano_usd", request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emafusion.cascade.v1 import event_pb2
 from emafusion.common.v1 import usage_pb2
 from emafusion.judge.v1 import verdict_pb2
 from emafusion.router.v1 import plan_pb2
@@ -9,6 +10,7 @@ from google.protobuf import duration_pb2
 
 from cascade_service.domain.chat import Usage
 from cascade_service.domain.plan import AxisPrediction, Plan, Taxonomy
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import JudgeOutcome, Verdict
 
 
@@ -26,6 +28,19 @@ def usage_to_wire(usage: Usage) -> usage_pb2.Usage:
         output_tokens=usage.output_tokens,
         cached_input_tokens=usage.cached_input_tokens,
         estimated=usage.estimated,
+    )
+
+
+def risk_to_wire(certificate: RiskCertificate | None) -> event_pb2.RiskCertificate | None:
+    """A certificate, where there is one."""
+    if certificate is None:
+        return None
+    return event_pb2.RiskCertificate(
+        wrong_max=certificate.wrong_max,
+        confidence=certificate.confidence,
+        threshold=certificate.threshold,
+        calibration=certificate.calibration,
+        questions=certificate.questions,
     )
 
 

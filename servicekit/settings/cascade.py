@@ -9,6 +9,20 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from servicekit.settings.base import Name, PositiveMs, Probability, Section
 from servicekit.settings.quotas import CallerLimitSettings
 
+Share = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
+
+
+class RiskSettings(Section):
+    """A bound on how many accepted answers are wrong, in place of a threshold. It needs a certificate, see [risk](risk.md)."""
+
+    wrong_max: Share
+    """Greatest share of wrong answers among the accepted ones."""
+    confidence: Share = 0.9
+    """Probability that the bound holds."""
+    fallback_threshold: Probability | None = None
+    """Threshold without any promise, for when there is no certificate. Only for a policy under `cascade.uncalibrated_policies`, which must
+    have it."""
+
 
 class ThresholdPolicySettings(Section):
     """Accepts the first answer that is good enough; asks models in the order of the plan."""
@@ -19,6 +33,8 @@ class ThresholdPolicySettings(Section):
     """Unique name under which requests choose the policy."""
     threshold: Probability = 0.7
     """Least confidence of an accepted answer."""
+    risk: RiskSettings | None = None
+    """Instead of `threshold`: the lowest threshold that is certified to keep this bound."""
     disagreement_max: Probability = 1.0
     """Greatest disagreement of the judges on an accepted answer; 1.0 never refuses."""
     prefix_threshold: Probability | None = None
@@ -26,6 +42,13 @@ class ThresholdPolicySettings(Section):
     prefix_hopeless_below: Probability = 0.0
     """Confidence below which the beginning of an answer is hopeless: its attempt is broken off if another can follow. Refusals and
     endless repetition are hopeless at any confidence; 0.0 leaves it at those."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> ThresholdPolicySettings:
+        _threshold_or_risk(self)
+        if self.risk is not None and self.disagreement_max < 1.0:
+            raise ValueError("`disagreement_max` must not be set with `risk`: it accepts other answers than those that were certified")
+        return self
 
 
 class ValuePolicySettings(Section):
@@ -39,11 +62,23 @@ class ValuePolicySettings(Section):
     """What a right answer is worth in USD, unless the request says: the dial between cost and accuracy."""
     threshold: Probability = 0.0
     """Least confidence at which the policy stops by itself while another model may be asked; 0.0 leaves it to gain and price."""
+    risk: RiskSettings | None = None
+    """Instead of `threshold`: the lowest threshold that is certified to keep this bound among the answers at which it stops by itself."""
     prefix_threshold: Probability = 1.0
     """Least confidence at which the beginning of an answer becomes final, with `prefix_commit`. What is final rules out every answer that
     begins otherwise, so the default commits next to nothing before an answer is chosen."""
     prefix_hopeless_below: Probability = 0.0
     """Confidence below which the beginning of an answer is hopeless: its attempt is broken off if another is to follow."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> ValuePolicySettings:
+        _threshold_or_risk(self)
+        return self
+
+
+def _threshold_or_risk(policy: ThresholdPolicySettings | ValuePolicySettings) -> None:
+    if policy.risk is not None and "threshold" in policy.model_fields_set:
+        raise ValueError("`threshold` and `risk` must not both be set: with `risk` the threshold is the certified one")
 
 
 _KIND_TAG: Final = "kind="
@@ -145,6 +180,11 @@ class CascadeSettings(Section):
     """Acceptance policies."""
     gain_model: str = "value"
     """Folder of the gain model below `artifacts.directory`. Needed by policies of kind `value` only; without it they are an error."""
+    risk_certificates: str = "risk"
+    """Folder of the certificates below `artifacts.directory`. Needed by policies with `risk` only."""
+    uncalibrated_policies: tuple[Name, ...] = Field(default=(), max_length=64)
+    """Names of policies with `risk` that may run without a valid certificate, and then without its promise. Each needs a
+    `risk.fallback_threshold`, and keeps its certified threshold where it has one."""
     default_policy: Name = "balanced"
     """Policy of a request that names none."""
     default_delivery: Literal["buffered", "speculative", "prefix_commit"] = "buffered"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from pydantic import Field, model_validator
 
@@ -83,6 +84,20 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _uncalibrated_policies_say_their_threshold(self) -> Settings:
+        bounds = {policy.name: policy.risk for policy in self.cascade.policies if policy.risk is not None}
+        allowed = self.cascade.uncalibrated_policies
+        for name in allowed:
+            if name not in bounds:
+                raise ValueError(f"`cascade.uncalibrated_policies`: `{name}` is no policy with `risk`; those are: {_listed(bounds)}")
+        for name, risk in bounds.items():
+            if (risk.fallback_threshold is None) is (name in allowed):
+                must = "must be set" if name in allowed else "must not be set"
+                where = "is" if name in allowed else "is not"
+                raise ValueError(f"`risk.fallback_threshold` of the policy `{name}` {must}: it {where} in `cascade.uncalibrated_policies`")
+        return self
+
+    @model_validator(mode="after")
     def _services_reach_each_other(self) -> Settings:
         tls = self.server.tls
         if tls is not None and self.services.tls is None:
@@ -95,6 +110,10 @@ class Settings(Section):
                     f"`services.{name}.allowed_callers` needs `server.tls.client_roots`: without it callers show no certificate"
                 )
         return self
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _unique(where: str, names: list[str]) -> None:

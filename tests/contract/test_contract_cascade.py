@@ -16,22 +16,41 @@ from emafusion_client import events as wire
 from emafusion_client.requests import Ceilings, Decompose, PrefixCommit
 from emafusion_client.vocabulary import Delivery
 
+from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.chat import FinishReason, Message, Role
 from cascade_service.domain.errors import CascadeError, ModelFailed
 from cascade_service.domain.events import Committed, Completed, DeliveryMode, Escalated
 from cascade_service.domain.model import TextChunk
+from cascade_service.domain.policy import Policy
 from cascade_service.domain.prefix import PrefixRules
 from cascade_service.domain.pricing import Price
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.value import NextAnswerGain, ValuePolicy
 from cascade_service.domain.verdict import Defect, Verdict
+from servicekit.artifacts import load_manifest
 from tests.support.cascade import Await, Hang, ScriptedJudge, ScriptedLlm, Stage, Step, answer, ask, collect_until_error, verdict
-from tests.support.contract_cases import CASES, CONTINUES, DIAL, HOLD_TOKENS, MODELS, REFUSAL, Case, Expected, Fate, Turn
+from tests.support.contract_cases import (
+    BOUNDED,
+    CASES,
+    CONTINUES,
+    DIAL,
+    HOLD_TOKENS,
+    MODELS,
+    REFUSAL,
+    WRONG_MAX,
+    Case,
+    Expected,
+    Fate,
+    Turn,
+)
 from tests.support.gain_graph import write_gain_model
-from tests.support.suite import SuiteAddresses, process_environ, run_suite, serve_suite, write_config
+from tests.support.suite import REPOSITORY, SuiteAddresses, process_environ, run_suite, serve_suite, write_config
 from tests.support.upstream import Behaviour, FakeUpstream, answers, answers_in_two, ends_after, fails, resets_after, stalls_after
+from tests.unit.cascade.test_cascade_risk import artifact, replace_entry
 
 CHECKPOINT_TOKENS = 1_000
 PREFIX = PrefixCommit(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS)
+CONFIDENCES = dict(zip(BOUNDED, (0.9, 0.95), strict=True))
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,7 @@ class Seen:
     reasons: tuple[str, ...]
     error_reason: str
     incomplete: bool
+    wrong_max: float
 
 
 class Face(Protocol):
@@ -62,6 +82,7 @@ def wanted(expected: Expected, mode: str) -> Seen:
         reasons=expected.reasons,
         error_reason=expected.error_reason,
         incomplete=expected.incomplete,
+        wrong_max=expected.wrong_max,
     )
 
 
@@ -99,7 +120,7 @@ class DomainFace:
             attempts_max=case.attempts_max,
             cost_max=case.cost_max_nano_usd,
             prefix=PrefixRules(hold_tokens=HOLD_TOKENS, checkpoint_tokens=CHECKPOINT_TOKENS),
-            policy=None if case.worth_nano_usd is None else ValuePolicy(name=DIAL, answer_worth_nano_usd=case.worth_nano_usd),
+            policy=_policy(case),
             fixed_plan=() if case.worth_nano_usd is None else case.plan,
             messages=(Message(Role.USER, case.question),),
             parts_max=8 if case.parts else None,
@@ -115,7 +136,18 @@ class DomainFace:
             reasons=tuple(event.reason.name for event in events if isinstance(event, Escalated)),
             error_reason=error.reason if error else "",
             incomplete=completion is not None and completion.incomplete,
+            wrong_max=completion.risk.wrong_max if completion and completion.risk else 0.0,
         )
+
+
+def _policy(case: Case) -> Policy | None:
+    """The policy of the case; None for the usual one at the threshold of the case."""
+    if case.worth_nano_usd is not None:
+        return ValuePolicy(name=DIAL, answer_worth_nano_usd=case.worth_nano_usd)
+    if case.certified is None:
+        return None
+    certificate = RiskCertificate(wrong_max=WRONG_MAX, confidence=0.9, threshold=case.certified, calibration="cal-1", questions=500)
+    return ThresholdPolicy(name=BOUNDED[case.certified], threshold=case.certified, certificate=certificate)
 
 
 def _tell(event: object, committed: asyncio.Event) -> None:
@@ -166,8 +198,8 @@ class WireFace:
             Question.of(case.question),
             decompose=Decompose() if case.parts else None,
             fixed_plan=case.plan,
-            accept_threshold=case.threshold,
-            policy="" if case.worth_nano_usd is None else DIAL,
+            accept_threshold=case.threshold if case.certified is None else None,
+            policy=DIAL if case.worth_nano_usd is not None else BOUNDED.get(case.certified, "") if case.certified is not None else "",
             answer_worth_nano_usd=case.worth_nano_usd,
             ceilings=Ceilings(cost_max_nano_usd=case.cost_max_nano_usd, attempts_max=case.attempts_max),
         )
@@ -191,6 +223,7 @@ class WireFace:
             reasons=tuple(event.reason.name for event in events if isinstance(event, wire.Escalated)),
             error_reason=error_reason,
             incomplete=completion is not None and completion.incomplete,
+            wrong_max=completion.risk.wrong_max if completion and completion.risk else 0.0,
         )
 
 
@@ -216,9 +249,29 @@ def gain_model(tmp_path: Path) -> Path:
     return write_gain_model(tmp_path / "value")
 
 
-def policies(gain_model: Path) -> dict[str, Any]:
-    """A policy of each kind."""
-    return {"policies": [{"name": "balanced"}, {"name": DIAL, "kind": "value"}], "gain_model": str(gain_model)}
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """Folder of certificates for the committed calibration, one per threshold; what tells them apart is their confidence."""
+    manifest = load_manifest(REPOSITORY / "artifacts" / "calibration")
+    calibration = f"{manifest.version}-{manifest.fingerprint}"
+    entries = [
+        replace_entry(calibration=calibration, threshold=threshold, wrong_max=WRONG_MAX, confidence=confidence)
+        for threshold, confidence in CONFIDENCES.items()
+    ]
+    return artifact(tmp_path / "risk", *entries)
+
+
+def policies(gain_model: Path, certificates: Path) -> dict[str, Any]:
+    """Policies of each kind."""
+    bounded = [
+        {"name": BOUNDED[threshold], "risk": {"wrong_max": WRONG_MAX, "confidence": confidence}}
+        for threshold, confidence in CONFIDENCES.items()
+    ]
+    return {
+        "policies": [{"name": "balanced"}, {"name": DIAL, "kind": "value"}, *bounded],
+        "gain_model": str(gain_model),
+        "risk_certificates": str(certificates),
+    }
 
 
 @asynccontextmanager
@@ -233,19 +286,23 @@ async def test_the_domain_keeps_the_contract(case: Case, mode: str) -> None:
 
 
 async def test_services_in_one_process_keep_the_contract(
-    tmp_path: Path, gain_model: Path, blocked_event_loop_is_an_error: BlockBuster
+    tmp_path: Path, gain_model: Path, certificates: Path, blocked_event_loop_is_an_error: BlockBuster
 ) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model))
+        config = await asyncio.to_thread(
+            write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model, certificates)
+        )
         async with serve_suite(config, buster=blocked_event_loop_is_an_error) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 
 
-async def test_services_as_processes_keep_the_contract(tmp_path: Path, gain_model: Path) -> None:
+async def test_services_as_processes_keep_the_contract(tmp_path: Path, gain_model: Path, certificates: Path) -> None:
     async with providers() as upstreams:
         urls = {name: upstream.base_url for name, upstream in upstreams.items()}
-        config = await asyncio.to_thread(write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model))
+        config = await asyncio.to_thread(
+            write_config, tmp_path, models=urls, prefill=(CONTINUES,), cascade=policies(gain_model, certificates)
+        )
         async with run_suite(config, environ=process_environ()) as addresses:
             assert await differences(WireFace(addresses, upstreams)) == []
 

@@ -52,6 +52,8 @@ class Expected:
     reasons: tuple[str, ...] = ()
     error_reason: str = ""
     incomplete: bool = False
+    wrong_max: float = 0.0
+    """Of the certificate under which the answer was accepted; 0.0 without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ class Case:
     """With it the policy is ``DIAL``, of kind value."""
     question: str = "What is 6 times 7?"
     parts: int = 0
+    certified: float | None = None
+    """With it the policy is ``BOUNDED[certified]``, certified at this threshold for ``WRONG_MAX``."""
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -92,7 +96,36 @@ DIAL = "dial"
 """Name of a policy of kind value."""
 WORTH_NOTHING, WORTH_ALL = 1_000, 10**15
 
+WRONG_MAX = 0.1
+BOUNDED = {ACCEPT_ANY: "bounded-low", ACCEPT_NONE: "bounded-high"}
+"""Names of policies with a bound on risk, by the threshold that is certified for it."""
+
 CASES = (
+    Case(
+        name="an answer at the certified threshold is accepted under its certificate",
+        turns=(answers("4", "2"),),
+        certified=ACCEPT_ANY,
+        expected=Expected(
+            buffered=("Routed", *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="ACCEPTED",
+            wrong_max=WRONG_MAX,
+        ),
+    ),
+    Case(
+        name="nothing is promised of an answer below the certified threshold",
+        turns=(answers("41"), answers("42")),
+        certified=ACCEPT_NONE,
+        plan=("small", "large"),
+        expected=Expected(
+            buffered=("Routed", *_JUDGED_OUT_BUFFERED, *_ACCEPTED_BUFFERED),
+            speculative=("Routed", *_JUDGED_OUT_SHOWN, *_ACCEPTED_SHOWN),
+            text="42",
+            outcome="BEST_SEEN",
+            reasons=("LOW_CONFIDENCE",),
+        ),
+    ),
     Case(
         name="no other model is worth its price",
         turns=(answers("4", "2"),),

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from typing import assert_never
 
-from emafusion_client.answers import Completion, JudgeOutcome, PartSummary, Verdict
+from emafusion_client.answers import Completion, JudgeOutcome, PartSummary, RiskCertificate, Verdict
 from emafusion_client.events import (
     AttemptStarted,
     Committed,
@@ -102,9 +102,16 @@ def _routed(event: Routed) -> str:
 
 def rule_in_words(event: Routed) -> str:
     """When the policy goes no further."""
+    bound = f", {risk_in_words(event.risk)}" if event.risk is not None else ""
     if event.answer_worth_nano_usd is None:
-        return f"accepts at {event.threshold:.2f} ({event.policy})"
-    return f"a right answer is worth {usd(event.answer_worth_nano_usd)} ({event.policy})"
+        return f"accepts at {event.threshold:.2f} ({event.policy}){bound}"
+    return f"a right answer is worth {usd(event.answer_worth_nano_usd)} ({event.policy}){bound}"
+
+
+def risk_in_words(certificate: RiskCertificate) -> str:
+    """What is promised of accepted answers, and on how many questions that was found."""
+    bound = f"P(wrong) ≤ {certificate.wrong_max * 100:g} % with confidence {certificate.confidence * 100:g} %"
+    return f"{bound} (certified on {certificate.questions:,} questions)"
 
 
 def _escalated(event: Escalated) -> str:
@@ -151,9 +158,10 @@ def completion_in_words(completion: Completion) -> str:
     incomplete = ", incomplete" if completion.incomplete else ""
     backed = f", {len(completion.supporting_attempts)} more say the same" if completion.supporting_attempts else ""
     stopped = f"; {completion.stop_detail}" if completion.stop_detail else ""
+    bound = f", {risk_in_words(completion.risk)}" if completion.risk is not None else ""
     tokens = f"{completion.usage.input_tokens} + {completion.usage.output_tokens} tokens"
     return (
         f"{completion.outcome}{ceiling}{incomplete} from {completion.model} after {len(completion.attempts)} attempt(s), "
-        f"confidence {probability(completion.confidence)}{backed}, {usd(completion.cost_nano_usd)}, {tokens}, "
+        f"confidence {probability(completion.confidence)}{bound}{backed}, {usd(completion.cost_nano_usd)}, {tokens}, "
         f"{seconds(completion.timing.total_s)}{stopped}"
     )

@@ -266,6 +266,20 @@ class PartSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RiskCertificate:
+    """Of the answers accepted at ``threshold`` at most a share of ``wrong_max`` is wrong, with probability ``confidence``.
+
+    It was found on ``questions`` questions, for requests like those, and holds under ``calibration``.
+    """
+
+    wrong_max: float
+    confidence: float
+    threshold: float
+    calibration: str
+    questions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """The answer and how it came about; ``incomplete`` when not all of it could be had. ``parts`` only of a question that was split."""
 
@@ -289,6 +303,7 @@ class Completion:
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
     parts: tuple[PartSummary, ...] = ()
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,3 +359,4 @@ class Decision:
     answer_worth_nano_usd: int | None = None
     key_id: str = ""
     parts: tuple[RecordedPart, ...] = ()
+    risk: RiskCertificate | None = None

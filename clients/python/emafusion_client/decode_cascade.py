@@ -8,7 +8,17 @@ from emafusion.cascade.v1 import cascade_service_pb2, decision_pb2, event_pb2
 from emafusion.common.v1 import usage_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emafusion_client.answers import AttemptSummary, Completion, Decision, Feedback, Hedge, PartSummary, RecordedAttempt, RecordedPart
+from emafusion_client.answers import (
+    AttemptSummary,
+    Completion,
+    Decision,
+    Feedback,
+    Hedge,
+    PartSummary,
+    RecordedAttempt,
+    RecordedPart,
+    RiskCertificate,
+)
 from emafusion_client.decode import plan, seconds, timing, usage, verdict, word
 from emafusion_client.events import (
     AttemptStarted,
@@ -84,6 +94,7 @@ def _routed(message: event_pb2.Routed) -> Routed:
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
         part=_part_number(message),
+        risk=_risk(message.risk) if message.HasField("risk") else None,
     )
 
 
@@ -122,6 +133,7 @@ def completion(message: event_pb2.Completion) -> Completion:
         stop_detail=message.stop_detail,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        risk=_risk(message.risk) if message.HasField("risk") else None,
         parts=tuple(_part(part) for part in message.parts),
     )
 
@@ -197,6 +209,7 @@ def decision(message: decision_pb2.Decision) -> Decision:
         trace_id=message.trace_id,
         policy_kind=_policy_kind(message.policy_kind),
         answer_worth_nano_usd=message.answer_worth_nano_usd if message.HasField("answer_worth_nano_usd") else None,
+        risk=_risk(message.risk) if message.HasField("risk") else None,
         key_id=message.key_id,
         parts=tuple(_recorded_part(part) for part in message.parts),
     )
@@ -245,6 +258,16 @@ def _ceiling(number: int) -> Ceiling:
 
 def _delivery(number: int) -> Delivery:
     return word(Delivery, event_pb2.DeliveryMode.Name, number, prefix="DELIVERY_MODE_")
+
+
+def _risk(message: event_pb2.RiskCertificate) -> RiskCertificate:
+    return RiskCertificate(
+        wrong_max=message.wrong_max,
+        confidence=message.confidence,
+        threshold=message.threshold,
+        calibration=message.calibration,
+        questions=message.questions,
+    )
 
 
 def _policy_kind(number: int) -> PolicyKind:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emafusion_client.answers import Completion, Plan, Verdict
+from emafusion_client.answers import Completion, Plan, RiskCertificate, Verdict
 from emafusion_client.vocabulary import Delivery, EscalationReason, PolicyKind
 
 
@@ -47,6 +47,7 @@ class Routed:
     policy_kind: PolicyKind = PolicyKind.UNSPECIFIED
     answer_worth_nano_usd: int | None = None
     part: int | None = None
+    risk: RiskCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ from cascade_service.domain.plan import Constraints, ExcludedModel, ExclusionCau
 from cascade_service.domain.ports import Answer, JointQuestion, JudgeQuestion, RouteQuestion
 from cascade_service.domain.pricing import Price
 from cascade_service.domain.quotas import Account, Exceeded, Limit, LimitReached, Limits
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus, Verdict
 from cascade_service.transport.errors import error_table, under_field
 from cascade_service.transport.mapping import event_to_wire
@@ -170,6 +171,7 @@ PART = PartSummary(
     supporting_attempts=(1,),
     stop_detail="enough",
 )
+RISK = RiskCertificate(wrong_max=0.1, confidence=0.9, threshold=0.8, calibration="cal", questions=5)
 COMPLETION = Completion(
     decision_id="d",
     text="t",
@@ -191,6 +193,7 @@ COMPLETION = Completion(
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
     parts=(PART,),
+    risk=RISK,
 )
 EVENTS: list[CascadeEvent] = [
     Decomposed(decision_id="d", parts=(Part(label="1.", text="t", needs_earlier=True),), splitter="rules", reason="r", cost_nano_usd=3),
@@ -204,6 +207,7 @@ EVENTS: list[CascadeEvent] = [
         policy_kind=PolicyKind.VALUE,
         answer_worth_nano_usd=3,
         part=0,
+        risk=RISK,
     ),
     AttemptStarted(attempt=1, tier=2, model="m", part=0),
     Delta(attempt=1, sequence=2, text="t"),
@@ -241,6 +245,7 @@ DECISION = Decision(
     policy_kind=PolicyKind.VALUE,
     answer_worth_nano_usd=3,
     parts=(RecordedPart(label="1.", needs_earlier=True, text_sha256="c" * 64, text="t", plan=PLAN),),
+    risk=RISK,
 )
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from cascade_service.adapters.decision_store import SqlDecisionStore, open_store
+from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.chat import Message, Role, Usage
 from cascade_service.domain.decision import Decision, DecisionStatus, Feedback
 from cascade_service.domain.errors import DecisionNotFound, StoreUnavailable
 from cascade_service.domain.events import Completed, DeliveryMode, PolicyKind
 from cascade_service.domain.plan import AxisPrediction, ExcludedModel, ExclusionCause, LabelProbability, Taxonomy
+from cascade_service.domain.risk import RiskCertificate
 from cascade_service.domain.verdict import CriterionScore, Defect, JudgeOutcome, JudgeStatus
 from servicekit.settings.load import ConfigurationError
 from tests.support.cascade import (
@@ -85,13 +87,18 @@ async def rich_decision(decision_id: str, *, record_text: bool = True) -> Decisi
     )
     models = [ScriptedLlm("small", answer("no\x00 é")), ScriptedLlm("large", answer(SECRET_TEXT))]
     stage = Stage(models, ScriptedJudge({"small": small, "large": verdict(0.9)}), router=ScriptedRouter(plan), record_text=record_text)
-    events = await stage.run(replace(ask(delivery=DeliveryMode.SPECULATIVE), decision_id=decision_id))
+    certificate = RiskCertificate(wrong_max=0.1, confidence=0.9, threshold=0.7, calibration="cal-1", questions=500)
+    policy = ThresholdPolicy(name="balanced", threshold=0.7, certificate=certificate)
+    events = await stage.run(replace(ask(delivery=DeliveryMode.SPECULATIVE, policy=policy), decision_id=decision_id))
     assert isinstance(events[-1], Completed)
     return stage.store.saved[0]
 
 
 async def test_a_record_comes_back_as_it_went_in(store: SqlDecisionStore) -> None:
     decision = await rich_decision("id-1")
+    assert decision.risk is not None
+    assert decision.completion is not None
+    assert decision.completion.risk == decision.risk
     await store.save(decision)
     assert await store.get("id-1") == decision
 

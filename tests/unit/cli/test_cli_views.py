@@ -18,6 +18,7 @@ from emafusion_client.answers import (
     PartSummary,
     Plan,
     PlannedModel,
+    RiskCertificate,
     Timing,
     Usage,
     Verdict,
@@ -232,6 +233,15 @@ def test_every_event_is_one_json_object_that_names_its_kind() -> None:
     ]
     assert objects[3]["verdict"]["outcomes"][0]["defects"] == ["truncated"]
     assert objects[-1]["completion"]["attempts"][1]["model"] == "large"
+
+
+def test_a_certificate_is_told_with_the_rule_and_with_the_answer_that_it_covers() -> None:
+    certificate = RiskCertificate(wrong_max=0.1, confidence=0.9, threshold=0.7, calibration="c", questions=5_000)
+    promise = "P(wrong) ≤ 10 % with confidence 90 % (certified on 5,000 questions)"
+    assert f"accepts at 0.70 (balanced), {promise}, speculative" in in_words(replace(_routed(), risk=certificate))
+    done = _completed()
+    assert "P(wrong)" not in in_words(done)
+    assert f"confidence 0.90, {promise}, $" in in_words(replace(done, completion=replace(done.completion, risk=certificate)))
 
 
 def _drawn(view: LiveView) -> str:

@@ -63,7 +63,7 @@ class RecordedPart(_message.Message):
     def __init__(self, label: _Optional[str] = ..., needs_earlier: _Optional[bool] = ..., text_sha256: _Optional[str] = ..., text: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("decision_id", "create_time", "status", "prompt_sha256", "prompt_json", "plan", "policy", "threshold", "delivery", "attempts", "completion", "error_reason", "feedback", "trace_id", "key_id", "parts", "policy_kind", "answer_worth_nano_usd")
+    __slots__ = ("decision_id", "create_time", "status", "prompt_sha256", "prompt_json", "plan", "policy", "threshold", "delivery", "attempts", "completion", "error_reason", "feedback", "trace_id", "key_id", "parts", "policy_kind", "answer_worth_nano_usd", "risk")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Decision(_message.Message):
     PARTS_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     create_time: _timestamp_pb2.Timestamp
     status: DecisionStatus
@@ -100,4 +101,5 @@ class Decision(_message.Message):
     parts: _containers.RepeatedCompositeFieldContainer[RecordedPart]
     policy_kind: _event_pb2.PolicyKind
     answer_worth_nano_usd: int
-    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[DecisionStatus, str]] = ..., prompt_sha256: _Optional[str] = ..., prompt_json: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., attempts: _Optional[_Iterable[_Union[RecordedAttempt, _Mapping]]] = ..., completion: _Optional[_Union[_event_pb2.Completion, _Mapping]] = ..., error_reason: _Optional[str] = ..., feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ..., trace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[RecordedPart, _Mapping]]] = ..., policy_kind: _Optional[_Union[_event_pb2.PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ...) -> None: ...
+    risk: _event_pb2.RiskCertificate
+    def __init__(self, decision_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[DecisionStatus, str]] = ..., prompt_sha256: _Optional[str] = ..., prompt_json: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[_event_pb2.DeliveryMode, str]] = ..., attempts: _Optional[_Iterable[_Union[RecordedAttempt, _Mapping]]] = ..., completion: _Optional[_Union[_event_pb2.Completion, _Mapping]] = ..., error_reason: _Optional[str] = ..., feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ..., trace_id: _Optional[str] = ..., key_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[RecordedPart, _Mapping]]] = ..., policy_kind: _Optional[_Union[_event_pb2.PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., risk: _Optional[_Union[_event_pb2.RiskCertificate, _Mapping]] = ...) -> None: ...

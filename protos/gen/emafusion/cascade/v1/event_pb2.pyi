@@ -80,6 +80,20 @@ OUTCOME_ACCEPTED: Outcome
 OUTCOME_BEST_SEEN: Outcome
 OUTCOME_UNJUDGED: Outcome
 
+class RiskCertificate(_message.Message):
+    __slots__ = ("wrong_max", "confidence", "threshold", "calibration", "questions")
+    WRONG_MAX_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    wrong_max: float
+    confidence: float
+    threshold: float
+    calibration: str
+    questions: int
+    def __init__(self, wrong_max: _Optional[float] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., calibration: _Optional[str] = ..., questions: _Optional[int] = ...) -> None: ...
+
 class Part(_message.Message):
     __slots__ = ("label", "text", "needs_earlier")
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -105,7 +119,7 @@ class Decomposed(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., splitter: _Optional[str] = ..., reason: _Optional[str] = ..., cost_nano_usd: _Optional[int] = ...) -> None: ...
 
 class Routed(_message.Message):
-    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd", "part")
+    __slots__ = ("decision_id", "plan", "static_plan", "policy", "threshold", "delivery", "policy_kind", "answer_worth_nano_usd", "part", "risk")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     STATIC_PLAN_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +129,7 @@ class Routed(_message.Message):
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     plan: _plan_pb2.Plan
     static_plan: bool
@@ -124,7 +139,8 @@ class Routed(_message.Message):
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
     part: int
-    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., part: _Optional[int] = ...) -> None: ...
+    risk: RiskCertificate
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., static_plan: _Optional[bool] = ..., policy: _Optional[str] = ..., threshold: _Optional[float] = ..., delivery: _Optional[_Union[DeliveryMode, str]] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., part: _Optional[int] = ..., risk: _Optional[_Union[RiskCertificate, _Mapping]] = ...) -> None: ...
 
 class AttemptStarted(_message.Message):
     __slots__ = ("attempt", "tier", "model", "part")
@@ -281,7 +297,7 @@ class PartSummary(_message.Message):
     def __init__(self, label: _Optional[str] = ..., needs_earlier: _Optional[bool] = ..., text_start: _Optional[int] = ..., text_end: _Optional[int] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., cost_nano_usd: _Optional[int] = ..., error_reason: _Optional[str] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd", "parts")
+    __slots__ = ("decision_id", "text", "model", "attempt", "outcome", "confidence", "ceiling", "finish_reason", "attempts", "usage", "cost_nano_usd", "timing", "trace_id", "policy_hash", "incomplete", "supporting_attempts", "stop_detail", "policy_kind", "answer_worth_nano_usd", "risk", "parts")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -301,6 +317,7 @@ class Completion(_message.Message):
     STOP_DETAIL_FIELD_NUMBER: _ClassVar[int]
     POLICY_KIND_FIELD_NUMBER: _ClassVar[int]
     ANSWER_WORTH_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     text: str
@@ -321,8 +338,9 @@ class Completion(_message.Message):
     stop_detail: str
     policy_kind: PolicyKind
     answer_worth_nano_usd: int
+    risk: RiskCertificate
     parts: _containers.RepeatedCompositeFieldContainer[PartSummary]
-    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[PartSummary, _Mapping]]] = ...) -> None: ...
+    def __init__(self, decision_id: _Optional[str] = ..., text: _Optional[str] = ..., model: _Optional[str] = ..., attempt: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., confidence: _Optional[float] = ..., ceiling: _Optional[_Union[Ceiling, str]] = ..., finish_reason: _Optional[_Union[_usage_pb2.FinishReason, str]] = ..., attempts: _Optional[_Iterable[_Union[AttemptSummary, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost_nano_usd: _Optional[int] = ..., timing: _Optional[_Union[_usage_pb2.Timing, _Mapping]] = ..., trace_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., incomplete: _Optional[bool] = ..., supporting_attempts: _Optional[_Iterable[int]] = ..., stop_detail: _Optional[str] = ..., policy_kind: _Optional[_Union[PolicyKind, str]] = ..., answer_worth_nano_usd: _Optional[int] = ..., risk: _Optional[_Union[RiskCertificate, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[PartSummary, _Mapping]]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ("completion",)

@@ -36,6 +36,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_SCOPE_MISSING: _ClassVar[ErrorReason]
     ERROR_REASON_RATE_LIMITED: _ClassVar[ErrorReason]
     ERROR_REASON_BUDGET_EXHAUSTED: _ClassVar[ErrorReason]
+    ERROR_REASON_POLICY_NOT_CALIBRATED: _ClassVar[ErrorReason]
     ERROR_REASON_METHOD_UNKNOWN: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -64,6 +65,7 @@ ERROR_REASON_API_KEY_EXPIRED: ErrorReason
 ERROR_REASON_SCOPE_MISSING: ErrorReason
 ERROR_REASON_RATE_LIMITED: ErrorReason
 ERROR_REASON_BUDGET_EXHAUSTED: ErrorReason
+ERROR_REASON_POLICY_NOT_CALIBRATED: ErrorReason
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason
 
 class ItemError(_message.Message):
