@@ -165,7 +165,8 @@ def _outgrown(entry: Entry) -> bool:
 
 
 def _account(row: Mapping[Any, Any]) -> Account:
-    return Account(**{**row, "limits": Limits(**row["limits"])})
+    values: dict[str, Any] = {**row, "limits": Limits(**row["limits"])}
+    return Account(**values)
 
 
 def _account_row(account: Account) -> dict[str, Any]:

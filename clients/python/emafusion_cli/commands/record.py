@@ -18,7 +18,7 @@ from servicekit.settings.load import LoadedSettings
 from servicekit.settings.process import process_environment
 
 MODULE: Final = "training.record"
-PASSED_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASSED_ON: Final[dict[str, bool | list[str]]] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Settings of a command that hands all its arguments on, `--help` included."""
 
 
