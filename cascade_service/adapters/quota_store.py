@@ -165,8 +165,8 @@ def _outgrown(entry: Entry) -> bool:
 
 
 def _account(row: Mapping[Any, Any]) -> Account:
-    fields: dict[str, Any] = {**row, "limits": Limits(**row["limits"])}
-    return Account(**fields)
+    values: dict[str, Any] = {**row, "limits": Limits(**row["limits"])}
+    return Account(**values)
 
 
 def _account_row(account: Account) -> dict[str, Any]:

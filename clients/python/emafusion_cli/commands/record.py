@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import typer
 
@@ -18,7 +18,7 @@ from servicekit.settings.load import LoadedSettings
 from servicekit.settings.process import process_environment
 
 MODULE: Final = "training.record"
-PASSED_ON: Final[dict[str, Any]] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASSED_ON: Final[dict[str, bool | list[str]]] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Settings of a command that hands all its arguments on, `--help` included."""
 
 
