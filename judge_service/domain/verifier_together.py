@@ -207,6 +207,5 @@ def _sums_and_highest(chosen: Mask, said: Sequence[Floats]) -> list[Floats]:
 
 def _highest(chosen: Mask, values: Floats) -> Floats:
     """Highest known value among the chosen, NaN without one."""
-    known: Mask = np.logical_and(chosen, np.isfinite(values))
-    highest = np.where(known, values, -np.inf).max(axis=2)
+    highest = np.nan_to_num(np.where(chosen, values, -np.inf), nan=-np.inf, neginf=-np.inf).max(axis=2)
     return np.where(np.isneginf(highest), math.nan, highest)

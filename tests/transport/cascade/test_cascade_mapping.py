@@ -424,6 +424,7 @@ ERRORS: dict[type[domain_errors.CascadeError], domain_errors.CascadeError] = {
     domain_errors.EmptyPlan: domain_errors.EmptyPlan((ExcludedModel(model="m", cause=ExclusionCause.DENIED),)),
     domain_errors.JudgeUnavailable: domain_errors.JudgeUnavailable("down"),
     domain_errors.AllAttemptsFailed: domain_errors.AllAttemptsFailed({"m": "timeout"}),
+    domain_errors.PolicyNotCalibrated: domain_errors.PolicyNotCalibrated("p", certified="cal-0", found="cal-1"),
     domain_errors.DeadlinePassed: domain_errors.DeadlinePassed({"m": "timeout"}),
     domain_errors.CeilingTooLow: domain_errors.CeilingTooLow(Ceiling.COST, "too dear"),
     domain_errors.ProviderAuthentication: domain_errors.ProviderAuthentication("m", "no"),

@@ -33,8 +33,8 @@ def other_artifacts(tmp_path: Path) -> Path:
     return artifact(tmp_path / "other" / "risk", replace_entry(calibration="cal-0")).parent
 
 
-def world(folder: Path, artifacts: Path, *, cascade: Mapping[str, Any] = POLICIES, confidence: float = 0.85) -> Any:
-    upstreams = {"cheap": FakeUpstream(answers("42"), answers("42"))}
+def world(folder: Path, artifacts: Path, *, cascade: Mapping[str, Any] = POLICIES, confidence: float = 0.85, asked: int = 2) -> Any:
+    upstreams = {"cheap": FakeUpstream(*[answers("42")] * asked)}
     judge = FakeJudge({"42": confidence})
     return cascade_world(folder, upstreams, router=FakeRouter(("cheap",)), judge=judge, cascade=cascade, artifacts=artifacts)
 
@@ -68,14 +68,14 @@ async def test_the_operator_can_override_by_name(tmp_path: Path, other_artifacts
         "default_policy": "bounded",
         "uncalibrated_policies": ["bounded"],
     }
-    async with world(tmp_path, other_artifacts, cascade=allowed) as served:
+    async with world(tmp_path, other_artifacts, cascade=allowed, asked=1) as served:
         completion = (await served.stream(question()))[-1].completed.completion
     assert completion.outcome == event_pb2.OUTCOME_ACCEPTED
     assert not completion.HasField("risk")
 
 
 async def test_a_caller_can_not_move_a_certified_threshold(tmp_path: Path, artifacts: Path) -> None:
-    async with world(tmp_path, artifacts) as served:
+    async with world(tmp_path, artifacts, asked=0) as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await served.stream(question(accept_threshold=0.5))
     (violation,) = read_status(caught.value).field_violations
