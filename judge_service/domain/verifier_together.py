@@ -207,5 +207,6 @@ def _sums_and_highest(chosen: Mask, said: Sequence[Floats]) -> list[Floats]:
 
 def _highest(chosen: Mask, values: Floats) -> Floats:
     """Highest known value among the chosen, NaN without one."""
-    highest = np.nan_to_num(np.where(chosen, values, -np.inf), nan=-np.inf, neginf=-np.inf).max(axis=2)
+    among: Floats = np.where(chosen, values, -np.inf)
+    highest = np.nan_to_num(among, nan=-np.inf, neginf=-np.inf).max(axis=2)
     return np.where(np.isneginf(highest), math.nan, highest)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from opentelemetry.sdk.metrics.export import NumberDataPoint
+
 from servicekit import semconv
 from tests.support.cascade_served import FakeJudge, cascade_world, question
 from tests.support.spans import record_telemetry
@@ -47,6 +49,7 @@ async def test_every_part_has_a_span_with_its_work_below(tmp_path: Path) -> None
     everything = "".join(span.to_json() for span in recorder.spans)
     assert not any(word in everything for word in ("zyxomorphic", "knees", "quixotane"))
     (attempts,) = recorder.metrics()[semconv.METRIC_CASCADE_ATTEMPTS].data.data_points
+    assert isinstance(attempts, NumberDataPoint)
     assert attempts.value == 2
 
 
