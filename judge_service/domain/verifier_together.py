@@ -209,4 +209,4 @@ def _highest(chosen: Mask, values: Floats) -> Floats:
     """Highest known value among the chosen, NaN without one."""
     among: Floats = np.where(chosen, values, -np.inf)
     highest = np.nan_to_num(among, nan=-np.inf, neginf=-np.inf).max(axis=2)
-    return np.where(np.isneginf(highest), math.nan, highest)
+    return np.where(highest > -np.inf, highest, math.nan)
