@@ -13,33 +13,40 @@ from training.panel_questions import panel_questions
 from training.panel_rows import AnswerRow, cheaper_answers
 
 
+RECORD_WEIGHT = 4.0
+"""Answers in a domain that a model's record over all domains counts as."""
+
+
 def scored_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
     """``rows`` with `correct`, `checks_score` and `agreement_score` computed anew; rows of unknown questions are left out."""
     questions = {question.id: question for question in panel_questions()}
     schemas = JsonSchemaValidator()
+    graded = [
+        replace(row, correct=is_right(questions[row.question_id], row.answer, cut_off=row.finish_reason == Ending.LENGTH.value))
+        for row in rows
+        if row.question_id in questions
+    ]
     scored: list[AnswerRow] = []
-    for row in rows:
-        if row.question_id not in questions:
-            continue
-        case = _case(row, cheaper_answers(row, rows))
+    for row in graded:
+        answers = [_candidate(one, record_without(one, graded)) for one in (row, *cheaper_answers(row, graded))]
+        case = Case(conversation=(Turn(Speaker.USER, row.question),), candidate=answers[0], others=tuple(answers[1:]))
         scored.append(
-            replace(
-                row,
-                correct=is_right(questions[row.question_id], row.answer, cut_off=row.finish_reason == Ending.LENGTH.value),
-                checks_score=checks.opinion_of(case, schemas).score,
-                agreement_score=agreement.opinion_of(case).score,
-            )
+            replace(row, checks_score=checks.opinion_of(case, schemas).score, agreement_score=agreement.opinion_of(case).score)
         )
     return scored
 
 
-def _case(row: AnswerRow, others: Sequence[AnswerRow]) -> Case:
-    return Case(
-        conversation=(Turn(Speaker.USER, row.question),),
-        candidate=_candidate(row),
-        others=tuple(_candidate(other) for other in others),
-    )
+def record_without(row: AnswerRow, rows: Sequence[AnswerRow]) -> float:
+    """Share of its model's answers to other questions of the domain that are right, shrunk to its share over all domains.
+
+    It stands for what the router predicts, which knows a model's record and not this answer.
+    """
+    others = [one for one in rows if one.model == row.model and one.question_id != row.question_id]
+    overall = (sum(one.correct for one in others) + 1.0) / (len(others) + 2.0)
+    near = [one.correct for one in others if one.domain == row.domain]
+    return (sum(near) + RECORD_WEIGHT * overall) / (len(near) + RECORD_WEIGHT)
 
 
-def _candidate(row: AnswerRow) -> Candidate:
-    return Candidate(id=row.model, text=row.answer, model=row.model, ending=Ending(row.finish_reason), logprobs=row.logprobs)
+def _candidate(row: AnswerRow, quality: float) -> Candidate:
+    ending = Ending(row.finish_reason)
+    return Candidate(id=row.model, text=row.answer, model=row.model, ending=ending, logprobs=row.logprobs, predicted_quality=quality)
