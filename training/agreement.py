@@ -1,7 +1,7 @@
 """How much more often wrong answers agree than independent ones would, and what weighing does: ``python -m training.agreement --data DIR``.
 
-Prints the figures that ``judge_service.domain.support`` holds and the table of ``docs/judging.md``. Answers are compared as extracted, because
-further samples have no text. A model's record is its success on training questions of the subdomain, shrunk to that over the arena.
+Prints the figures that ``judge_service.domain.support`` holds and the table of ``docs/judging.md``. Answers are compared as extracted,
+because further samples have no text. A model's record is its success on training questions of the subdomain, shrunk to that over the arena.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def read(folder: Path, count: int) -> list[Asked]:
         given = Given(model=row["model"], sample=row.get("sample", 0), text=said, correct=bool(row["correct"]), quality=quality)
         answers[name].append(given)
     return [
-        Asked(arena=questions[name]["arena"], split=questions[name]["split"], prompt=questions[name]["prompt"], answers=tuple(answers[name]))
+        Asked(
+            arena=questions[name]["arena"], split=questions[name]["split"], prompt=questions[name]["prompt"], answers=tuple(answers[name])
+        )
         for name in kept
         if answers[name]
     ]
@@ -146,7 +148,9 @@ def show_alike(asked: Sequence[Asked]) -> None:
             found[key] += not one.correct and not other.correct and same_answer(first, second) >= AGREES_FROM
     for relation in ("same model", "same family", "other"):
         ratios = {arena: found[arena, kind] / expected[arena, kind] for arena, kind in expected if kind == relation}
-        mean = math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios)) if ratios and min(ratios.values()) > 0 else math.nan
+        mean = (
+            math.exp(sum(math.log(ratio) for ratio in ratios.values()) / len(ratios)) if ratios and min(ratios.values()) > 0 else math.nan
+        )
         print(f"{relation:12} {mean:5.2f}  " + ", ".join(f"{arena} {ratio:.2f}" for arena, ratio in sorted(ratios.items())), flush=True)
 
 

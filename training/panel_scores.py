@@ -12,7 +12,6 @@ from training.panel_grading import is_right
 from training.panel_questions import panel_questions
 from training.panel_rows import AnswerRow, cheaper_answers
 
-
 RECORD_WEIGHT = 4.0
 """Answers in a domain that a model's record over all domains counts as."""
 
@@ -30,9 +29,7 @@ def scored_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
     for row in graded:
         answers = [_candidate(one, record_without(one, graded)) for one in (row, *cheaper_answers(row, graded))]
         case = Case(conversation=(Turn(Speaker.USER, row.question),), candidate=answers[0], others=tuple(answers[1:]))
-        scored.append(
-            replace(row, checks_score=checks.opinion_of(case, schemas).score, agreement_score=agreement.opinion_of(case).score)
-        )
+        scored.append(replace(row, checks_score=checks.opinion_of(case, schemas).score, agreement_score=agreement.opinion_of(case).score))
     return scored
 
 
