@@ -19,8 +19,8 @@ AGREES_FROM = 0.5
 def opinion_of(case: Case) -> Opinion:
     """Probability that the candidate is right, 0.0 to 1.0, from who says the same and who differs; abstains when nobody else has answered.
 
-    Every answer counts as its model's ``predicted_quality`` allows, further answers of one model for less (see ``support``). Answers without
-    any content are left out. The order of the others does not matter. Never raises on any text.
+    Every answer counts as its model's ``predicted_quality`` allows, further answers of one model for less (see ``support``). Answers
+    without any content are left out. The order of the others does not matter. Never raises on any text.
     """
     question = case.question
     mine = final_answer(case.candidate.text, question)
