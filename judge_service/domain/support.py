@@ -1,8 +1,8 @@
 """What speaks for an answer when several have been given: each adds the log-odds that its model's record gives it.
 
 An answer of a model that is right with probability p counts ln(p (n - 1) / (1 - p)) against one particular of the n - 1 wrong answers.
-Answers are not independent: wrong ones agree more often than that supposes, most of all those of one model. ``python -m training.agreement``
-measures how much more often, and the logarithm of that comes off every further answer that says the same.
+Answers are not independent: wrong ones agree more often than that supposes, most of all those of one model.
+``python -m training.agreement`` measures how much more often, and the logarithm of that comes off every further answer that says the same.
 """
 
 from __future__ import annotations
