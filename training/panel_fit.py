@@ -16,7 +16,7 @@ from training.panel_logistic import Array, auroc, brier, calibration_error, fit_
 from training.panel_rows import AnswerRow
 
 SCALES = {
-    "agreement": Scale(transform=Transform.IDENTITY, bound=0.5),
+    "agreement": Scale(transform=Transform.LOGIT, bound=5.0),
     "checks": Scale(transform=Transform.IDENTITY, bound=0.5),
     "confidence": Scale(transform=Transform.LOGIT, bound=4.0),
     "llm": Scale(transform=Transform.LOGIT, bound=4.0),

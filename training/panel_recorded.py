@@ -7,6 +7,7 @@ question some sets of answers are drawn; the panel judges one answer of each bes
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from judge_service.domain import agreement, checks
 from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
 from servicekit.artifacts import load_manifest, sha256_of, write_manifest
 from training.panel_fit import EPSILON, FOLDS, PENALTY, SCALES, Sample, fit_calibration, measure, show
+from training.router_predictions import Predictions
 from training.tables import existing, read_questions
 from training.verifier_sets import NOBODY, Places, answers_by_question, draw_sets
 from training.verifier_work import Work, read_work
@@ -98,7 +100,7 @@ def samples_of(work: Work, sets: Places, texts: dict[tuple[str, str], dict[str, 
     confidence = work.confidence(sets)[:, 0]
     for row, probability in zip(sets.tolist(), confidence.tolist(), strict=True):
         answers = [texts[corpus.ids[corpus.question[number]], str(corpus.model[number])] for number in row if number != NOBODY]
-        case = _case(answers)
+        case = _case(answers, work.predicted)
         scores = {"checks": checks.opinion_of(case, schemas).score, "agreement": agreement.opinion_of(case).score, "verifier": probability}
         yield Sample(
             question_id=answers[0]["question_id"],
@@ -109,17 +111,22 @@ def samples_of(work: Work, sets: Places, texts: dict[tuple[str, str], dict[str, 
         )
 
 
-def _case(answers: Sequence[dict[str, Any]]) -> Case:
+def _case(answers: Sequence[dict[str, Any]], predicted: Predictions) -> Case:
     candidate, *others = [
         Candidate(
             id=answer["model"],
             text=answer["response"] or "",
             model=answer["model"],
             ending=Ending.LENGTH if answer["truncated"] else Ending.STOP,
+            predicted_quality=_known(predicted.quality_of(answer["question_id"], answer["model"])),
         )
         for answer in answers
     ]
     return Case(conversation=(Turn(Speaker.USER, answers[0]["prompt"]),), candidate=candidate, others=tuple(others))
+
+
+def _known(quality: float) -> float | None:
+    return None if math.isnan(quality) else min(max(quality, 0.0), 1.0)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def final_answer(text: str, question: str = "") -> FinalAnswer:
     if marked is not None and (read := _read_marked(marked)) is not None:
         return read
     said = _said(text)
-    if _offers_options(question) and (letter := _option_chosen(said or "", text)):
+    if options_offered(question) and (letter := _option_chosen(said or "", text)):
         return FinalAnswer("choice", letter)
     return _read(said or text, question)
 
@@ -103,17 +103,18 @@ def same_answer(one: FinalAnswer, other: FinalAnswer) -> float:
     return _overlap(one, other)
 
 
+def options_offered(question: str) -> int:
+    """Number of options with letters that the question ends in; 0 when it offers none."""
+    found = set(_OPTION.findall(question[-TEXT_CHARS_MAX:]))
+    return len(found) if {"A", "B"} <= found else 0
+
+
 def _said(text: str) -> str | None:
     """The rest of the line after the last "the answer is" that is followed by anything; it may stand on the next line."""
     tails = (text[found.end() :].partition("\n")[0].strip() for found in reversed(list(_ANSWER_IS.finditer(text))[-_SAID_MAX:]))
     said = next((tail for tail in tails if _WORD.search(tail)), None)
     announced = _ANNOUNCED.findall(text) if said is None else []
     return str(announced[-1]) if announced else said
-
-
-def _offers_options(question: str) -> bool:
-    """True when the question ends in a list of options with letters."""
-    return {"A", "B"} <= set(_OPTION.findall(question[-TEXT_CHARS_MAX:]))
 
 
 def _option_chosen(said: str, text: str) -> str:

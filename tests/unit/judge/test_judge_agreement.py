@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from judge_service.domain import agreement
@@ -109,8 +111,53 @@ def test_empty_others_count_for_nothing() -> None:
     assert agreement.opinion_of(case("Paris", others=["", "  "])).score is None
 
 
-def test_score_is_the_share_that_agrees() -> None:
-    assert agreement.opinion_of(case("Paris", others=["It is Paris", "Lyon", "paris", "Nice"])).score == pytest.approx(0.5)
+def test_more_of_the_others_that_agree_is_better() -> None:
+    scores = [
+        agreement.opinion_of(case("Paris", others=others)).score
+        for others in (["Lyon", "Nice"], ["Paris", "Lyon"], ["It is Paris", "paris"])
+    ]
+    assert scores == sorted(scores, key=lambda score: score or 0.0)
+    assert len(set(scores)) == 3
+
+
+def _asked(*others: tuple[str, str, float | None], quality: float | None = None) -> float:
+    """Score of the answer 7 of model `a` beside answers, each with its model and the model's predicted quality."""
+    asked = case("7", others=[text for text, _, _ in others])
+    named = tuple(replace(one, model=model, predicted_quality=q) for one, (_, model, q) in zip(asked.others, others, strict=True))
+    score = agreement.opinion_of(
+        replace(asked, candidate=replace(asked.candidate, model="a", predicted_quality=quality), others=named)
+    ).score
+    assert score is not None
+    return score
+
+
+def test_a_model_with_a_better_record_counts_for_more() -> None:
+    assert _asked(("7", "b", 0.9)) > _asked(("7", "b", 0.4))
+    assert _asked(("8", "b", 0.9)) < _asked(("8", "b", 0.4))
+    assert _asked(("8", "b", 0.5), quality=0.9) > _asked(("8", "b", 0.5), quality=0.4)
+
+
+def test_two_answers_that_differ_keep_what_their_models_records_say() -> None:
+    """By hand: odds 9 to 1 over nine wrong answers are 81, 1 to 1 are 9; eight answers nobody gave count 1 each."""
+    assert _asked(("8", "b", 0.5), quality=0.9) == pytest.approx(81 / (81 + 9 + 8))
+
+
+def test_another_sample_of_a_model_counts_for_less_than_another_model() -> None:
+    assert _asked(("7", "a", 0.6), quality=0.6) < _asked(("7", "b", 0.6), quality=0.6)
+    assert _asked(("8", "b", 0.6), ("8", "b", 0.6), quality=0.6) > _asked(("8", "b", 0.6), ("8", "c", 0.6), quality=0.6)
+
+
+def test_a_model_that_nothing_is_known_of_counts_as_an_even_one() -> None:
+    assert _asked(("7", "", None)) == _asked(("7", "", 0.5)) == _asked(("7", "b", 0.5))
+    assert _asked(("7", "", None), ("7", "", None)) == _asked(("7", "b", 0.5), ("7", "c", 0.5))
+
+
+def test_agreeing_among_few_options_says_less() -> None:
+    few, many = ("Which?\n(A) one\n(B) two\n(C) three", "Which?\n" + "\n".join(f"({letter}) word" for letter in "ABCDEFGH"))
+    scores = [agreement.opinion_of(case("(B)", others=["(B)"], question=question)).score for question in (few, many)]
+    assert scores[0] is not None
+    assert scores[1] is not None
+    assert scores[0] < scores[1]
 
 
 def test_an_empty_candidate_agrees_with_nobody() -> None:
