@@ -17,8 +17,6 @@ from judge_service.adapters.onnx_verifier import verifier_judge
 from judge_service.domain.panel import Panel
 from router_service.adapters.onnx_encoder import SentenceEncoder, open_encoder
 from router_service.adapters.onnx_heads import open_heads
-from router_service.adapters.onnx_quality import open_quality
-from router_service.adapters.suitability_artifact import read_suitability
 from router_service.domain.learned import Blend, LearnedDecider
 from router_service.domain.models import CandidateModel
 from router_service.domain.ports import QualityPredictor
@@ -37,11 +35,10 @@ CALIBRATION = "calibration-recorded"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deciders:
-    """What was opened from the folder ``artifacts``; ``decider`` is the learned router among the models that it is given."""
+    """What was opened from the folder ``artifacts``."""
 
     artifacts: Path
     encoder: SentenceEncoder
-    decider: Callable[[tuple[CandidateModel, ...]], Decider]
     panel: Panel
     gain_model: GainModel
 
@@ -51,11 +48,6 @@ def open_deciders(artifacts: Path) -> Deciders:
     return Deciders(
         artifacts=artifacts,
         encoder=open_encoder(artifacts / "encoder", tokens_max=TOKENS_MAX, threads=1),
-        decider=learned_decider(
-            artifacts,
-            table=read_suitability(artifacts / "suitability"),
-            predictor=open_quality(artifacts / "learned", load_manifest(artifacts / "learned")),
-        ),
         panel=open_panel(artifacts),
         gain_model=open_gain_model(artifacts / "value"),
     )

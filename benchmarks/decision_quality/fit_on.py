@@ -42,6 +42,10 @@ class Lesson:
     vectors: npt.NDArray[np.float32]
 
 
+NOTHING_SHOWN = Lesson((), np.zeros((0, 0), dtype=np.float32))
+"""No labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grown:
     """The artifacts' table and predictor, and in them what was learned from the labelled answers."""

@@ -7,14 +7,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from emafusion_client import EmafusionClient
 
-from benchmarks.decision_quality.deciders import CALIBRATION, Deciders
+from benchmarks.decision_quality.deciders import CALIBRATION, Deciders, learned_decider
+from benchmarks.decision_quality.fit_on import NOTHING_SHOWN, grow
 from benchmarks.decision_quality.known import Known
 from benchmarks.decision_quality.methods import PLAN_MODELS_MAX, VALUE_PLAN_MODELS
 from benchmarks.decision_quality.play import PROGRESS_EVERY_S, CascadeMethod
@@ -25,7 +28,10 @@ from benchmarks.decision_quality.sides import Given, Sample, in_process, sample_
 from cascade_service.domain.acceptance import ThresholdPolicy
 from cascade_service.domain.plan import Constraints
 from cascade_service.domain.policy import Policy
+from cascade_service.domain.ports import Router
 from cascade_service.domain.value import ValuePolicy
+from router_service.domain.models import CandidateModel
+from router_service.domain.routing import Decider
 
 SAMPLE = 50
 """Questions of each pool where the command names no number."""
@@ -67,7 +73,7 @@ class Setting:
 def compare_pool(measured: Pool, split: str, known: Known, deciders: Deciders, *, data: Path, count: int) -> list[Agreement]:
     """``count`` questions of a pool through both sides; ``data`` is the directory that the pool was read from. Blocks."""
     sample = sample_of(measured, count, deciders.encoder)
-    settings = settings_of(sample, known, deciders)
+    settings = settings_of(known, deciders, router=sample.router(_decider(measured, deciders)))
     print(f"{measured.name}: {len(sample.pool.questions)} questions through the services", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="through-grpc-") as folder:
         config = write_stack(
@@ -84,9 +90,21 @@ def compare_pool(measured: Pool, split: str, known: Known, deciders: Deciders, *
             return asyncio.run(compare(sample, settings, target=target, split=split))
 
 
-def settings_of(sample: Sample, known: Known, deciders: Deciders) -> list[Setting]:
+def _decider(pool: Pool, deciders: Deciders) -> Callable[[tuple[CandidateModel, ...]], Decider]:
+    """The learned router, which knows models that training never saw by their cards, as the router service does."""
+    grown = grow(deciders.artifacts, pool, NOTHING_SHOWN, _no_cells)
+    if grown.predictor is None:
+        raise SystemExit(f"{deciders.artifacts} has no learned router: run python -m training.learned_router")
+    return learned_decider(deciders.artifacts, table=grown.table, predictor=grown.predictor)
+
+
+def _no_cells(_texts: list[str]) -> npt.NDArray[np.float64]:
+    """Nothing is placed where nothing is shown."""
+    raise RuntimeError("texts are placed in the taxonomy only for labels that are shown")
+
+
+def settings_of(known: Known, deciders: Deciders, *, router: Callable[[int], Router]) -> list[Setting]:
     """The value policy at two worths of a right answer, and a threshold policy."""
-    router = sample.router(deciders.decider)
     judge = PanelInProcess(deciders.panel)
 
     def setting(name: str, policy: Policy, models_max: int) -> Setting:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.decision_quality.deciders import TOKENS_MAX, learned_decider, open_panel
-from benchmarks.decision_quality.fit_on import Lesson, grow
+from benchmarks.decision_quality.fit_on import NOTHING_SHOWN, grow
 from benchmarks.decision_quality.known import known_from
 from benchmarks.decision_quality.pools import DEFINED, TRAIN, Floats, Pool, build_pool
 from benchmarks.decision_quality.recordings import Question, read_questions, read_recordings
@@ -36,8 +36,6 @@ THRESHOLDS = (0.6, 0.8)
 PLAN_MODELS_MAX = 4
 LABELLED = tuple(form for form in FORMS if form != "paragraphs")
 BEST = "best single"
-NOTHING_SHOWN = Lesson((), np.zeros((0, 0), dtype=np.float32))
-"""No labelled answers of new models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
