@@ -100,7 +100,7 @@ def samples_of(work: Work, sets: Places, texts: dict[tuple[str, str], dict[str, 
     confidence = work.confidence(sets)[:, 0]
     for row, probability in zip(sets.tolist(), confidence.tolist(), strict=True):
         answers = [texts[corpus.ids[corpus.question[number]], str(corpus.model[number])] for number in row if number != NOBODY]
-        case = _case(answers, work.predicted)
+        case = case_of(answers, work.predicted)
         scores = {"checks": checks.opinion_of(case, schemas).score, "agreement": agreement.opinion_of(case).score, "verifier": probability}
         yield Sample(
             question_id=answers[0]["question_id"],
@@ -111,7 +111,8 @@ def samples_of(work: Work, sets: Places, texts: dict[tuple[str, str], dict[str, 
         )
 
 
-def _case(answers: Sequence[dict[str, Any]], predicted: Predictions) -> Case:
+def case_of(answers: Sequence[dict[str, Any]], predicted: Predictions) -> Case:
+    """The first of ``answers`` to one question beside the others, as the panel gets to see them."""
     candidate, *others = [
         Candidate(
             id=answer["model"],

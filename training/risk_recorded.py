@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from cascade_service.domain.gain import GainModel
 from judge_service.adapters.json_schema import JsonSchemaValidator
-from judge_service.domain import aggregation, checks
+from judge_service.domain import aggregation, agreement, checks
 from judge_service.domain.aggregation import Score
 from judge_service.domain.calibration import Calibration
-from judge_service.domain.candidates import Candidate, Case, Ending, Speaker, Turn
-from judge_service.domain.final_answer import FinalAnswer, same_answer
 from judge_service.domain.verdicts import Defect
+from training.panel_recorded import case_of
 from training.risk_control import Floats
 from training.value_states import Answered, Belief, Episodes, make_episodes, rows_of
 from training.verifier_sets import NOBODY, Places, answers_by_question
@@ -82,30 +81,20 @@ class RecordedPanel:
 
     def _said(self, number: int, others: list[int], verifier: float) -> float:
         alone = self._alone_of(number)
-        sheets = self._work.corpus.sheets
-        scores = {
-            "checks": alone.score,
-            "agreement": agreement_score(sheets[number].final, [sheets[other].final for other in others]),
-            "verifier": verifier,
-        }
+        beside = case_of([self._answer(one) for one in (number, *others)], self._work.predicted)
+        scores = {"checks": alone.score, "agreement": agreement.opinion_of(beside).score, "verifier": verifier}
         said = [Score(kind, score) for kind, score in scores.items() if score is not None]
         return aggregation.confidence(self._calibration, said, alone.defects)
 
     def _alone_of(self, number: int) -> _Alone:
         if number not in self._alone:
-            corpus = self._work.corpus
-            answer = self._texts[corpus.ids[corpus.question[number]], str(corpus.model[number])]
-            opinion = checks.opinion_of(_case(answer), self._schemas)
+            opinion = checks.opinion_of(case_of([self._answer(number)], self._work.predicted), self._schemas)
             self._alone[number] = _Alone(opinion.score, frozenset(opinion.defects))
         return self._alone[number]
 
-
-def agreement_score(mine: FinalAnswer, others: list[FinalAnswer]) -> float | None:
-    """The score of the agreement judge, from final answers that were read before."""
-    said = [other for other in others if other.form != "nothing"]
-    if not said:
-        return None
-    return sum(same_answer(mine, other) for other in said) / len(said) if mine.form != "nothing" else 0.0
+    def _answer(self, number: int) -> dict[str, Any]:
+        corpus = self._work.corpus
+        return self._texts[corpus.ids[corpus.question[number]], str(corpus.model[number])]
 
 
 def draw_episodes(work: Work, answered: Answered, questions: Places, rng: np.random.Generator) -> Episodes:
@@ -157,13 +146,3 @@ def _plan(quality: Floats, price: Floats) -> list[int]:
         if not kept or quality[place] > quality[kept[-1]]:
             kept.append(place)
     return kept[-ATTEMPTS:]
-
-
-def _case(answer: dict[str, Any]) -> Case:
-    candidate = Candidate(
-        id=answer["model"],
-        text=answer["response"] or "",
-        model=answer["model"],
-        ending=Ending.LENGTH if answer["truncated"] else Ending.STOP,
-    )
-    return Case(conversation=(Turn(Speaker.USER, answer["prompt"]),), candidate=candidate, others=())
