@@ -53,7 +53,7 @@ _WORD = re.compile(r"[^\W_]+")
 _STOP_WORDS = frozenset({"the", "a", "an", "is", "of", "it", "to", "and", "in", "that", "this", "are", "was", "be"})
 
 
-READ_MAX: Final = 256
+READ_MAX: Final = 64
 """Answers that are kept as read: each is compared with every other, and again when the next one comes."""
 
 

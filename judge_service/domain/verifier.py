@@ -20,7 +20,7 @@ from judge_service.domain.verifier_words import linear_score
 
 OTHERS_MAX: Final = 7
 """Only so many other answers are read: each takes about a millisecond, and training saw no more."""
-READ_MAX: Final = 256
+READ_MAX: Final = 64
 """Questions, answers and sets of them that are kept as read: a cascade has its earlier answers judged again with every new one."""
 QUALITY_EDGE: Final = 1e-3
 """Predicted qualities are taken to be this far from 0 and 1, at least."""
